@@ -1,0 +1,56 @@
+/**
+ * Bounded concurrency for async work.
+ */
+import { throwIfAborted } from './abort.ts';
+
+/**
+ * Runs `work` for every item, at most `limit` at a time, in order of start. The first failure stops further starts; it is
+ * thrown after everything that was already running has settled, so that nothing is left behind.
+ */
+export async function forEachConcurrent<T>(
+  items: readonly T[],
+  limit: number,
+  work: (item: T, index: number) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  let next = 0;
+  let failed = false;
+  let failure: unknown;
+  const lane = async (): Promise<void> => {
+    while (!failed && next < items.length) {
+      const index = next++;
+      try {
+        throwIfAborted(signal);
+        await work(items[index] as T, index);
+      } catch (error) {
+        if (!failed) failure = error;
+        failed = true;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
+  if (failed) throw failure;
+}
+
+/** A counting semaphore whose waiters are served in order of arrival. */
+export class Semaphore {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(permits: number) {
+    this.#free = permits;
+  }
+
+  /** Runs `work` while holding one permit. */
+  async use<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#free > 0) this.#free--;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const waiter = this.#waiting.shift();
+      if (waiter) waiter();
+      else this.#free++;
+    }
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * What a model family brings: how to read its config.json, which weights its graph has and where they come from, and
+ * the graph itself. No I/O; no knowledge of safetensors, devices or runtimes.
+ */
+import type { DecoderShape, GraphTensor, LoadPlan } from '../contract/plan.ts';
+
+/** What a weight is for: decides how each dtype encodes it. */
+export type WeightRole = 'embedding' | 'lmHead' | 'tiedEmbedding' | 'matmul' | 'bias' | 'norm' | 'rotary';
+
+/** A checkpoint tensor that a weight is made from, with the shape that config.json implies. */
+export interface SourceSpec {
+  readonly tensor: string;
+  readonly shape: readonly number[];
+}
+
+/** One weight of the graph, before its bytes or its encoding are known. A vector has rows = 1. */
+export interface WeightSpec {
+  readonly name: string;
+  readonly role: WeightRole;
+  readonly rows: number;
+  readonly cols: number;
+  /** Stacked by rows in this order. */
+  readonly sources: readonly SourceSpec[];
+  readonly computed: 'rotary-cos' | 'rotary-sin' | null;
+}
+
+/** How the graph takes its weights. */
+export type WeightBinding = 'inputs' | 'initializers';
+
+/** All that a graph depends on. */
+export interface GraphRequest {
+  readonly shape: DecoderShape;
+  readonly weights: LoadPlan['weights'];
+  readonly graphTensors: readonly GraphTensor[];
+  readonly kvType: LoadPlan['kvType'];
+  readonly binding: WeightBinding;
+  /** Half-open range of layers; all of them for a whole model. */
+  readonly layers: { readonly start: number; readonly end: number };
+}
+
+/** One model family. */
+export interface Blueprint {
+  /** The `model_type` values that it serves. */
+  readonly modelTypes: readonly string[];
+  /** @throws LoadError `config_invalid`, `unsupported_architecture` */
+  readShape(config: Readonly<Record<string, unknown>>): DecoderShape;
+  /** Every weight of the graph, in graph order. */
+  listWeights(shape: DecoderShape, contextTokens: number): readonly WeightSpec[];
+  /** ONNX bytes with no weights in them. */
+  buildGraph(request: GraphRequest): Uint8Array<ArrayBuffer>;
+}

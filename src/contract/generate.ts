@@ -1,0 +1,55 @@
+/**
+ * What a page asks of a loaded model. Plain data.
+ */
+
+/** One message of a conversation, as chat templates take it. */
+export interface ChatMessage {
+  readonly role: 'system' | 'user' | 'assistant' | (string & {});
+  readonly content: string;
+}
+
+/** A prompt: text, a conversation (rendered by the model's chat template), or token ids. */
+export type Prompt = string | readonly ChatMessage[] | readonly number[];
+
+/**
+ * Options of a generation, in transformers' words. What is left out comes from the model's generation_config.json,
+ * then from transformers' defaults.
+ */
+export interface GenerateOptions {
+  readonly max_new_tokens?: number;
+  readonly min_new_tokens?: number;
+  readonly do_sample?: boolean;
+  /** > 0; 1 leaves the distribution as it is. */
+  readonly temperature?: number;
+  /** Keep the k likeliest tokens; 0 keeps all. */
+  readonly top_k?: number;
+  /** Keep the smallest set of tokens whose probabilities reach p, 0 < p ≤ 1. */
+  readonly top_p?: number;
+  readonly repetition_penalty?: number;
+  /** Makes sampling repeatable: the same seed, prompt and options give the same tokens. */
+  readonly seed?: number;
+  /** Text that ends the answer; it is not part of it. */
+  readonly stop?: readonly string[];
+}
+
+/** One step of a generation. */
+export interface GeneratedToken {
+  readonly id: number;
+  /** The text that this token completed; empty while a character or word is still open. */
+  readonly text: string;
+}
+
+/** Why a generation ended. */
+export type FinishReason = 'eos' | 'length' | 'stop' | 'context';
+
+/** What a generation did, in numbers. */
+export interface GenerateReport {
+  readonly promptTokens: number;
+  /** Prompt tokens that the KV cache held already. */
+  readonly reusedTokens: number;
+  readonly newTokens: number;
+  readonly finishReason: FinishReason;
+  /** From the request to the first token. */
+  readonly firstTokenMs: number;
+  readonly totalMs: number;
+}

@@ -1,0 +1,114 @@
+/**
+ * What a page asks of a load and what it hears back: request, events, report, model info.
+ *
+ * Plain data. Invariants of the event feed: a stage starts at most once and ends at most once; `doneBytes` never falls,
+ * `totalBytes` is constant within a stage; the last progress of a stage that ended has `doneBytes === totalBytes`;
+ * after `ready`, `failed` or `cancelled` nothing follows.
+ */
+import type { LoadErrorData, Stage } from './errors.ts';
+import type { Device, Dtype, LoadPlan } from './plan.ts';
+
+/** What may be asked of {@link Loader.plan} and {@link Loader.load}, besides the model id. */
+export interface LoadRequest {
+  readonly modelId: string;
+  /** Branch, tag or commit. Default `main`. */
+  readonly revision: string;
+  readonly dtype: Dtype | 'auto';
+  readonly device: Device | 'auto';
+  /** Upper bound for the KV cache in tokens; the plan may choose less. Null: the plan chooses. */
+  readonly contextTokens: number | null;
+  /** Take the last known commit and ask the network for nothing. */
+  readonly offline: boolean;
+}
+
+/** One thing that happened during a load. Times are ms since the load began. */
+export type LoadEvent =
+  | { readonly type: 'stageStart'; readonly stage: Stage; readonly atMs: number }
+  | {
+      readonly type: 'progress';
+      readonly stage: Stage;
+      readonly atMs: number;
+      readonly doneBytes: number;
+      readonly totalBytes: number;
+      /** Of `doneBytes`, how many crossed the network in this load (stage fetch only). */
+      readonly networkBytes: number;
+    }
+  | { readonly type: 'stageEnd'; readonly stage: Stage; readonly atMs: number; readonly note: string | null }
+  | { readonly type: 'plan'; readonly plan: PlanSummary; readonly atMs: number }
+  | { readonly type: 'notice'; readonly stage: Stage; readonly message: string; readonly atMs: number }
+  | { readonly type: 'ready'; readonly atMs: number }
+  | { readonly type: 'failed'; readonly error: LoadErrorData; readonly atMs: number }
+  | { readonly type: 'cancelled'; readonly atMs: number };
+
+/** A plan without its per-tensor lists: what a page shows. */
+export type PlanSummary = Omit<LoadPlan, 'weights' | 'graphTensors'> & {
+  readonly weightCount: number;
+  /** How weights of each encoding add up, bytes. */
+  readonly bytesByEncoding: Readonly<Record<string, number>>;
+};
+
+/** Start and end of one stage, ms since the load began. */
+export interface StageTiming {
+  readonly stage: Stage;
+  readonly startMs: number;
+  readonly endMs: number;
+}
+
+/** What a load did, in numbers. */
+export interface LoadReport {
+  readonly modelId: string;
+  readonly commit: string;
+  readonly dtype: Dtype;
+  readonly device: Device;
+  readonly stages: readonly StageTiming[];
+  readonly totalMs: number;
+  readonly bytes: {
+    /** Weight and text files, as they crossed the network. */
+    readonly fromNetwork: number;
+    readonly fromCache: number;
+    /** Written to GPU buffers, or copied into the WASM heap. */
+    readonly toDevice: number;
+  };
+  readonly memory: {
+    readonly weightBytes: number;
+    readonly kvCacheBytes: number;
+    /** All GPU buffers alive at ready, the runtime's own included; null on WASM. */
+    readonly gpuBytes: number | null;
+    readonly gpuPeakBytes: number | null;
+  };
+  readonly warmUp: {
+    readonly prefillTokens: number;
+    readonly prefillMs: number;
+    readonly decodeMs: number;
+  };
+  readonly adapter: AdapterInfo | null;
+  /** True where the network was away and the last known commit was used. */
+  readonly offline: boolean;
+  readonly notices: readonly string[];
+}
+
+/** The GPU as WebGPU describes it. */
+export interface AdapterInfo {
+  readonly vendor: string;
+  readonly architecture: string;
+  readonly device: string;
+  readonly description: string;
+  readonly isFallbackAdapter: boolean;
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/** What a loaded model is. */
+export interface ModelInfo {
+  readonly modelId: string;
+  readonly revision: string;
+  readonly commit: string;
+  readonly modelType: string;
+  readonly dtype: Dtype;
+  readonly device: Device;
+  readonly contextTokens: number;
+  readonly vocabSize: number;
+  readonly parameterCount: number;
+  readonly hasTokenizer: boolean;
+  readonly hasChatTemplate: boolean;
+}

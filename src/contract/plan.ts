@@ -1,0 +1,152 @@
+/**
+ * What stage 2 (plan) yields: everything that later stages do, decided from a few kilobytes.
+ *
+ * Plain data. A plan names every byte that will be read, what it becomes and where it goes; the stages after it
+ * look nothing up again.
+ */
+
+/** The number format a model is loaded in. `q8` and `q4` are blocks of 32 with one float scale each. */
+export type Dtype = 'fp32' | 'fp16' | 'q8' | 'q4' | 'q4f16';
+
+/** What runs the model. */
+export type Device = 'webgpu' | 'wasm';
+
+/** Number formats of safetensors that can be read. */
+export type SourceDtype = 'F32' | 'F16' | 'BF16';
+
+/** How one weight is laid out after stage 5 (fill). */
+export type WeightEncoding = 'f32' | 'f16' | 'q8' | 'q4';
+
+/** Element type of a graph tensor, in onnxruntime's words. */
+export type GraphTensorType = 'float32' | 'float16' | 'uint8' | 'int32' | 'int64';
+
+/** Values per quantisation block along the columns (MatMulNBits `block_size`). */
+export const QUANT_BLOCK_SIZE = 32;
+
+/** One weight buffer: a graph input on WebGPU, an initializer on WASM. */
+export interface WeightBuffer {
+  /** Unique, e.g. `layers.0.attn.qkv.blocks`. */
+  readonly name: string;
+  readonly type: GraphTensorType;
+  readonly sizeBytes: number;
+}
+
+/**
+ * A tensor that the graph declares over a weight buffer. Usually one a buffer; a tied, quantised embedding is
+ * declared twice over the same bytes, because its two consumers want different dims.
+ */
+export interface GraphTensor {
+  readonly name: string;
+  readonly type: GraphTensorType;
+  readonly dims: readonly number[];
+  /** The {@link WeightBuffer} that holds its bytes. */
+  readonly buffer: string;
+}
+
+/** A tensor in a safetensors file. */
+export interface TensorSource {
+  readonly file: string;
+  readonly tensor: string;
+  readonly dtype: SourceDtype;
+  readonly shape: readonly number[];
+  /** Byte range in the file, half-open, header included. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/**
+ * One weight of the model as the graph uses it: a matrix [rows, cols] (a vector has rows = 1), assembled from one or
+ * more checkpoint tensors stacked by rows (q, k and v become one matrix), then encoded.
+ */
+export interface PlannedWeight {
+  /** e.g. `layers.0.attn.qkv`. */
+  readonly name: string;
+  readonly rows: number;
+  readonly cols: number;
+  readonly encoding: WeightEncoding;
+  /** Stacked by rows in this order. Empty for computed weights. */
+  readonly sources: readonly TensorSource[];
+  /**
+   * What stage 5 writes. f32, f16: one buffer of rows × cols values. q8, q4: `[blocks, scales]`, rows × ceil(cols / 32)
+   * blocks of 32 or 16 bytes, and one scale a block.
+   */
+  readonly buffers: readonly WeightBuffer[];
+  /** Set for tables that no file holds: rotary cosines and sines, [contextTokens, headDim / 2]. */
+  readonly computed: 'rotary-cos' | 'rotary-sin' | null;
+}
+
+/** A rotary embedding's frequencies, as config.json states them. */
+export interface RotaryShape {
+  readonly theta: number;
+  readonly scaling:
+    | { readonly type: 'none' }
+    | { readonly type: 'linear'; readonly factor: number }
+    | {
+        readonly type: 'llama3';
+        readonly factor: number;
+        readonly lowFreqFactor: number;
+        readonly highFreqFactor: number;
+        readonly originalContextTokens: number;
+      };
+}
+
+/** The shape of a decoder-only transformer: all that its graph depends on. */
+export interface DecoderShape {
+  readonly modelType: string;
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly layerCount: number;
+  readonly headCount: number;
+  readonly kvHeadCount: number;
+  readonly headDim: number;
+  readonly rmsNormEpsilon: number;
+  readonly tiedEmbeddings: boolean;
+  readonly qkvBias: boolean;
+  readonly attentionOutputBias: boolean;
+  readonly mlpBias: boolean;
+  readonly rotary: RotaryShape;
+  /** The longest context that the checkpoint was made for (a sliding window shortens it: see the blueprint). */
+  readonly maxContextTokens: number;
+}
+
+/** What a plan costs, in bytes, known before any weight byte is fetched. */
+export interface PlanCosts {
+  readonly parameterCount: number;
+  /** Size of the weight files as the repository holds them. */
+  readonly downloadBytes: number;
+  /** Of these, already complete in the cache. */
+  readonly cachedBytes: number;
+  /** Sum of all weight buffers after encoding. */
+  readonly weightBytes: number;
+  readonly kvBytesPerToken: number;
+  readonly kvCacheBytes: number;
+  /** The same weights in every dtype: what the choice would cost. */
+  readonly weightBytesByDtype: Readonly<Record<Dtype, number>>;
+}
+
+/** The complete plan of a load. */
+export interface LoadPlan {
+  readonly modelId: string;
+  readonly revision: string;
+  readonly commit: string;
+  readonly shape: DecoderShape;
+  readonly dtype: Dtype;
+  /** Why this dtype: repeats the request, or says what 'auto' went by. */
+  readonly dtypeReason: string;
+  readonly device: Device;
+  readonly deviceReason: string;
+  /** Tokens that the static KV cache holds: prompt and answer together. */
+  readonly contextTokens: number;
+  /** Number format of keys and values in the cache. */
+  readonly kvType: 'float32' | 'float16';
+  /** The safetensors files that hold at least one needed tensor, in file order. */
+  readonly weightFiles: readonly { readonly path: string; readonly sizeBytes: number }[];
+  /** In graph order. */
+  readonly weights: readonly PlannedWeight[];
+  /** What the graph declares over the weights' buffers. */
+  readonly graphTensors: readonly GraphTensor[];
+  /** Tensors in the files that the graph does not use, each with the reason it may be left out. */
+  readonly unusedTensors: readonly { readonly tensor: string; readonly reason: string }[];
+  readonly costs: PlanCosts;
+}

@@ -1,0 +1,1 @@
+"""Firstlight's bundled model: its story grammar, tokenizer, training and model card."""
