@@ -1,0 +1,76 @@
+import js from '@eslint/js';
+import { importX } from 'eslint-plugin-import-x';
+import svelte from 'eslint-plugin-svelte';
+import globals from 'globals';
+import ts from 'typescript-eslint';
+import svelteConfig from './svelte.config.js';
+
+/**
+ * Which folders each folder of src/ may not import: the one direction of the architecture.
+ * ui → client → contract; workers → pipeline → {blueprints, onnx, formats, store, hub, runtime} → base → contract.
+ */
+const MAY_IMPORT = {
+  contract: [],
+  base: ['contract'],
+  formats: ['base', 'contract'],
+  onnx: ['base', 'contract'],
+  blueprints: ['onnx', 'base', 'contract'],
+  hub: ['base', 'contract'],
+  store: ['base', 'contract'],
+  runtime: ['base', 'contract'],
+  pipeline: ['blueprints', 'onnx', 'formats', 'store', 'hub', 'runtime', 'base', 'contract'],
+  client: ['base', 'contract'],
+  ui: ['client', 'contract'],
+};
+
+const directionRules = Object.entries(MAY_IMPORT).map(([folder, allowed]) => {
+  const forbidden = Object.keys(MAY_IMPORT).filter((other) => other !== folder && !allowed.includes(other));
+  const patterns = [
+    {
+      regex: `^(\\.\\./)+(${[...forbidden, 'workers'].join('|')})/`,
+      message: `src/${folder} may import only from: ${allowed.join(', ') || 'nothing'} (see eslint.config.js).`,
+    },
+  ];
+  if (folder !== 'runtime') {
+    patterns.push({ regex: '^onnxruntime-(web|common)', message: 'Only src/runtime imports onnxruntime.' });
+  }
+  return {
+    files: [`src/${folder}/**/*.{ts,svelte}`],
+    rules: { 'no-restricted-imports': ['error', { patterns }] },
+  };
+});
+
+export default ts.config(
+  { ignores: ['dist', 'node_modules', 'test-results', 'playwright-report', 'src/onnx/generated', 'public', 'test/reference'] },
+  js.configs.recommended,
+  ...ts.configs.strictTypeChecked,
+  ...svelte.configs.recommended,
+  {
+    languageOptions: {
+      globals: { ...globals.browser, ...globals.worker },
+      parserOptions: {
+        project: ['./tsconfig.json', './workers/tsconfig.json', './test/tsconfig.json'],
+        extraFileExtensions: ['.svelte'],
+      },
+    },
+    plugins: { 'import-x': importX },
+    rules: {
+      'import-x/no-cycle': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      // A LoadError is an Error; what a signal or a promise carries may be anything.
+      '@typescript-eslint/only-throw-error': ['error', { allowThrowingUnknown: true, allowRethrowing: true }],
+      '@typescript-eslint/prefer-promise-reject-errors': ['error', { allowThrowingUnknown: true }],
+      // `while (true)` reads better than a flag in parsers and retry loops.
+      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: true }],
+    },
+  },
+  {
+    files: ['**/*.svelte', '**/*.svelte.ts'],
+    languageOptions: { parserOptions: { parser: ts.parser, svelteConfig } },
+  },
+  { files: ['**/*.{js,mjs}'], ...ts.configs.disableTypeChecked, languageOptions: { globals: globals.node, parserOptions: { project: null } } },
+  ...directionRules,
+);
