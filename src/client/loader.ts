@@ -1,0 +1,151 @@
+/**
+ * The page's way in: plans and loads models in a worker.
+ *
+ * Guarantees: the page's thread does no work but painting; the worker starts at the first call and ends with the last model
+ * (so that even the WASM heap is given back), or with {@link Loader.dispose}.
+ */
+import * as Comlink from 'comlink';
+import { LoadError } from '../contract/errors.ts';
+import type { AdapterInfo, LoadEvent, LoadRequest } from '../contract/load.ts';
+import type { LoadPlan } from '../contract/plan.ts';
+import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
+import { createModel } from './model.ts';
+import type { Model } from './model.ts';
+import { WorkerLink } from './worker-link.ts';
+
+/** Where a loader takes models from. */
+export interface LoaderOptions {
+  readonly hub?: {
+    /** Any Hugging Face compatible endpoint. Default `https://huggingface.co`. */
+    readonly endpoint?: string;
+    /** Access token for private and gated repositories. Sent to the endpoint's origin only, never stored. */
+    readonly token?: string;
+  };
+  /** Folder whose `models/index.json` lists models that the page brings. Default: the page's own folder. Null: none. */
+  readonly bundledBaseUrl?: string | null;
+}
+
+/** What a plan or a load may be asked for. */
+export interface PlanOptions {
+  /** Branch, tag or commit. Default `main`. */
+  readonly revision?: string;
+  /** Default `auto`: the plan chooses, and says why. */
+  readonly dtype?: LoadRequest['dtype'];
+  /** Default `auto`: WebGPU where there is an adapter, else WASM. */
+  readonly device?: LoadRequest['device'];
+  /** Upper bound of prompt and answer together, in tokens. Default: the model's own, at most 2048. */
+  readonly contextTokens?: number;
+  /** Ask the network for nothing. Default false: the cache is used without it only when the network is away. */
+  readonly offline?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** {@link PlanOptions} and the feed of events. */
+export interface LoadOptions extends PlanOptions {
+  /** Called for everything that happens; see {@link LoadEvent} for what may be relied on. */
+  readonly onProgress?: (event: LoadEvent) => void;
+}
+
+/** Plans and loads models. */
+export interface Loader {
+  /**
+   * What a load would do and cost, from a few kilobytes of headers; downloads no weights.
+   * @throws LoadError as {@link load}, up to stage `plan`
+   */
+  plan(modelId: string, options?: PlanOptions): Promise<LoadPlan>;
+  /**
+   * Takes a model id through every stage; resolves when the model is warm.
+   * @throws LoadError: any code of the closed list; `stage` says where
+   */
+  load(modelId: string, options?: LoadOptions): Promise<Model>;
+  /** The GPU and its limits, null where there is none. */
+  adapter(): Promise<AdapterInfo | null>;
+  /** The models that the page brings. */
+  bundled(): Promise<readonly BundledModel[]>;
+  /** Ends the worker and every model with it. */
+  dispose(): Promise<void>;
+}
+
+const DEFAULT_ENDPOINT = 'https://huggingface.co';
+
+/** Makes a {@link Loader}. Nothing happens until its first call. @throws LoadError `invalid_argument` */
+export function createLoader(options: LoaderOptions = {}): Loader {
+  const source = toSourceConfig(options);
+  let link: WorkerLink | null = null;
+  let inUse = 0; // calls that wait and models that live
+  let disposed = false;
+
+  const acquire = (): WorkerLink => {
+    if (disposed) throw new LoadError('disposed', { message: 'Make a new loader with createLoader().' });
+    inUse++;
+    return (link ??= new WorkerLink(() => (link = null)));
+  };
+  const release = (used: WorkerLink): void => {
+    inUse--;
+    if (inUse > 0 || link !== used) return;
+    link = null;
+    used.terminate(new LoadError('disposed'));
+  };
+  /** Runs `work` on the worker, which lives at least as long as the call. */
+  const using = async <T>(work: (worker: WorkerLink) => Promise<T>): Promise<T> => {
+    const worker = acquire();
+    try {
+      return await work(worker);
+    } finally {
+      release(worker);
+    }
+  };
+
+  return {
+    plan: (modelId, planOptions = {}) =>
+      using((worker) =>
+        worker.call((api, id) => api.plan(id, source, toRequest(modelId, planOptions)), planOptions.signal),
+      ),
+    async load(modelId, loadOptions = {}) {
+      const request = toRequest(modelId, loadOptions);
+      const { onProgress, signal } = loadOptions;
+      return using(async (worker) => {
+        const onEvent = Comlink.proxy((event: LoadEvent) => onProgress?.(event));
+        const loaded = await worker.call((api, id) => api.load(id, source, request, onEvent), signal);
+        acquire(); // the model keeps the worker alive
+        return createModel(worker, loaded, () => release(worker));
+      });
+    },
+    adapter: () => using((worker) => worker.call((api) => api.adapter())),
+    bundled: () => using((worker) => worker.call((api, id) => api.bundled(id, source))),
+    dispose() {
+      disposed = true;
+      link?.terminate(new LoadError('disposed'));
+      link = null;
+      return Promise.resolve();
+    },
+  };
+}
+
+function toSourceConfig({ hub = {}, bundledBaseUrl }: LoaderOptions): SourceConfig {
+  const base = bundledBaseUrl === undefined ? new URL('.', document.baseURI).href : bundledBaseUrl;
+  return {
+    endpoint: toAbsoluteUrl(hub.endpoint ?? DEFAULT_ENDPOINT, 'hub.endpoint'),
+    token: hub.token ? hub.token : null,
+    bundledBaseUrl: base === null ? null : toAbsoluteUrl(base, 'bundledBaseUrl'),
+  };
+}
+
+function toAbsoluteUrl(url: string, option: string): string {
+  const parsed = URL.canParse(url, document.baseURI) ? new URL(url, document.baseURI) : null;
+  if (!parsed || !['http:', 'https:'].includes(parsed.protocol)) {
+    throw new LoadError('invalid_argument', { message: `${option} must be an http(s) address, and is "${url}".` });
+  }
+  return parsed.href.replace(/\/+$/u, '');
+}
+
+function toRequest(modelId: string, options: PlanOptions): LoadRequest {
+  return {
+    modelId,
+    revision: options.revision ?? 'main',
+    dtype: options.dtype ?? 'auto',
+    device: options.device ?? 'auto',
+    contextTokens: options.contextTokens ?? null,
+    offline: options.offline ?? false,
+  };
+}

@@ -1,0 +1,93 @@
+/**
+ * A loaded model, as the page holds it.
+ */
+import * as Comlink from 'comlink';
+import { LoadError } from '../contract/errors.ts';
+import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
+import type { LoadReport, ModelInfo } from '../contract/load.ts';
+import type { LoadedModel } from '../contract/worker-api.ts';
+import { TokenQueue } from './token-queue.ts';
+import type { WorkerLink } from './worker-link.ts';
+
+/** {@link GenerateOptions} and what does not cross to the worker. */
+export interface GenerateCallOptions extends GenerateOptions {
+  readonly signal?: AbortSignal;
+  /** Called once, when the generation has ended by itself. */
+  readonly onReport?: (report: GenerateReport) => void;
+}
+
+/** A model that is ready for requests. */
+export interface Model {
+  /** What it is: id, commit, dtype, device, context. */
+  readonly info: ModelInfo;
+  /** What loading it did, in numbers. */
+  readonly report: LoadReport;
+  /**
+   * Generates from a prompt: text, a conversation, or token ids. Yields each token as it comes; leaving the loop cancels.
+   * Requests of one model run one after another.
+   * @throws LoadError `invalid_argument`, `tokenizer_missing`, `context_exceeded`, `aborted`, `device_lost`,
+   *   `out_of_memory`, `runtime_failed`, `worker_died`, `disposed`
+   */
+  generate(prompt: Prompt, options?: GenerateCallOptions): AsyncIterableIterator<GeneratedToken>;
+  /** Logits [vocabSize] after the last token of the prompt; float32. Errors as {@link generate}. */
+  logits(prompt: Prompt, options?: { readonly signal?: AbortSignal }): Promise<Float32Array>;
+  /** Token ids of a prompt, special tokens and chat template included. */
+  tokenize(prompt: Prompt): Promise<number[]>;
+  /** Text of token ids; special tokens are left out unless `keepSpecialTokens`. */
+  detokenize(ids: readonly number[], options?: { readonly keepSpecialTokens?: boolean }): Promise<string>;
+  /** Ends what runs and gives back every buffer. Calling it again does nothing. */
+  dispose(): Promise<void>;
+}
+
+/** @internal `onDispose` tells the loader that one model fewer is alive. */
+export function createModel(link: WorkerLink, loaded: LoadedModel, onDispose: () => void): Model {
+  const { handle, info, report } = loaded;
+  let disposing: Promise<void> | null = null;
+  const assertAlive = (): void => {
+    if (disposing) throw new LoadError('disposed', { stage: 'serve' });
+  };
+  return {
+    info,
+    report,
+    generate(prompt, { signal, onReport, ...options } = {}) {
+      const leave = new AbortController();
+      const queue = new TokenQueue<GeneratedToken>(() => leave.abort());
+      const either = signal ? AbortSignal.any([signal, leave.signal]) : leave.signal;
+      const run = async (): Promise<void> => {
+        try {
+          assertAlive();
+          const onToken = Comlink.proxy((token: GeneratedToken) => queue.push(token));
+          const result = await link.call((api, id) => api.generate(id, handle, prompt, options, onToken), either);
+          onReport?.(result);
+          queue.finish();
+        } catch (error) {
+          queue.fail(error);
+        }
+      };
+      void run();
+      return queue;
+    },
+    async logits(prompt, { signal } = {}) {
+      assertAlive();
+      return link.call((api, id) => api.logits(id, handle, prompt), signal);
+    },
+    async tokenize(prompt) {
+      assertAlive();
+      return link.call((api) => api.tokenize(handle, prompt));
+    },
+    async detokenize(ids, { keepSpecialTokens = false } = {}) {
+      assertAlive();
+      return link.call((api) => api.detokenize(handle, ids, keepSpecialTokens));
+    },
+    dispose() {
+      disposing ??= link
+        .call((api) => api.disposeModel(handle))
+        .catch((error: unknown) => {
+          // A worker that died, or a loader that was disposed, has given everything back already.
+          if (!(error instanceof LoadError) || !['worker_died', 'disposed'].includes(error.code)) throw error;
+        })
+        .finally(onDispose);
+      return disposing;
+    },
+  };
+}

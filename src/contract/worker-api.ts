@@ -1,0 +1,75 @@
+/**
+ * What the page's side and the model worker say to each other over comlink.
+ *
+ * Every long call carries an operation id that the caller chose, so that it can be cancelled: an AbortSignal does not clone.
+ * Callbacks are top-level arguments, because comlink proxies nothing deeper.
+ */
+import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from './generate.ts';
+import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo } from './load.ts';
+import type { LoadPlan } from './plan.ts';
+
+/** Names one running call within one worker. */
+export type OperationId = number;
+
+/** Names one loaded model within one worker. */
+export type ModelHandle = number;
+
+/** Where models come from. */
+export interface SourceConfig {
+  /** A Hugging Face compatible endpoint, without a trailing slash. */
+  readonly endpoint: string;
+  /** Sent to the endpoint's own origin only; kept in memory only. */
+  readonly token: string | null;
+  /** Folder with a `models/index.json`, as an absolute URL; null where the page brings no models. */
+  readonly bundledBaseUrl: string | null;
+}
+
+/** A model that came with the page. */
+export interface BundledModel {
+  readonly modelId: string;
+  readonly sizeBytes: number;
+}
+
+/** What a load gives the page's side. */
+export interface LoadedModel {
+  readonly handle: ModelHandle;
+  readonly info: ModelInfo;
+  readonly report: LoadReport;
+}
+
+/** The model worker's side. */
+export interface ModelWorkerApi {
+  adapter(): Promise<AdapterInfo | null>;
+  bundled(operation: OperationId, source: SourceConfig): Promise<readonly BundledModel[]>;
+  plan(operation: OperationId, source: SourceConfig, request: LoadRequest): Promise<LoadPlan>;
+  load(
+    operation: OperationId,
+    source: SourceConfig,
+    request: LoadRequest,
+    onEvent: (event: LoadEvent) => void,
+  ): Promise<LoadedModel>;
+  generate(
+    operation: OperationId,
+    model: ModelHandle,
+    prompt: Prompt,
+    options: GenerateOptions,
+    onToken: (token: GeneratedToken) => void,
+  ): Promise<GenerateReport>;
+  logits(operation: OperationId, model: ModelHandle, prompt: Prompt): Promise<Float32Array>;
+  tokenize(model: ModelHandle, prompt: Prompt): Promise<number[]>;
+  detokenize(model: ModelHandle, ids: readonly number[], keepSpecialTokens: boolean): Promise<string>;
+  /** Fires the operation's signal; the call itself then rejects with `aborted`. Unknown ids are ignored. */
+  cancel(operation: OperationId): Promise<void>;
+  disposeModel(model: ModelHandle): Promise<void>;
+}
+
+/**
+ * The name of the Web Lock that a worker holds for as long as it lives, so that its death is noticed: a worker that crashes
+ * or is killed says nothing else.
+ */
+export function workerLifeLock(workerId: string): string {
+  return `firstlight:worker:${workerId}`;
+}
+
+/** What the worker posts once it holds its life lock. */
+export const WORKER_READY = 'firstlight:worker-ready';

@@ -1,0 +1,73 @@
+/**
+ * Choosing a token from logits: temperature, top-k, top-p, with a seeded generator.
+ *
+ * In: logits [vocabSize] after transformers.js's own processors (penalties, forced tokens). Out: a token id. Ours because
+ * transformers.js 4.3 has no top-p, runs a session of its own for top-k, and draws from one generator for the whole page,
+ * so that two conversations would disturb each other's seeds. The order of the steps is that of Hugging Face transformers:
+ * temperature, then top-k, then top-p, then one draw.
+ */
+
+/** How to choose. */
+export interface SamplingSettings {
+  /** > 0 */
+  readonly temperature: number;
+  /** 0 keeps all. */
+  readonly topK: number;
+  /** 0 < p ≤ 1 */
+  readonly topP: number;
+}
+
+/** A token id drawn from `logits`, [vocabSize], of which -Infinity means never. `random` gives numbers in [0, 1). */
+export function sampleToken(logits: Float32Array, settings: SamplingSettings, random: () => number): number {
+  const candidates = pickTopK(logits, settings.topK);
+  const best = logits[candidates[0] ?? 0] ?? 0;
+  const weights = candidates.map((id) => Math.exp(((logits[id] ?? -Infinity) - best) / settings.temperature));
+  const kept = countTopP(weights, settings.topP);
+  let rest = random() * sum(weights, kept);
+  for (let index = 0; index < kept; index++) {
+    rest -= weights[index] ?? 0;
+    if (rest < 0) return candidates[index] ?? 0;
+  }
+  return candidates[kept - 1] ?? 0; // rounding left a crumb
+}
+
+/** Ids of the k largest logits, best first; equal logits in order of id. All of them for k = 0. */
+function pickTopK(logits: Float32Array, topK: number): number[] {
+  const all = Array.from(logits.keys()).filter((id) => (logits[id] ?? -Infinity) > -Infinity);
+  const byLogit = (a: number, b: number): number => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b;
+  if (topK === 0 || topK >= all.length) return all.sort(byLogit);
+  // A full sort of a large vocabulary costs more than the rest of a step: keep a small sorted list instead.
+  const best: number[] = [];
+  for (const id of all) {
+    const last = best[best.length - 1];
+    if (best.length === topK && last !== undefined && byLogit(id, last) >= 0) continue;
+    let low = 0;
+    let high = best.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (byLogit(best[middle] ?? 0, id) < 0) low = middle + 1;
+      else high = middle;
+    }
+    best.splice(low, 0, id);
+    if (best.length > topK) best.pop();
+  }
+  return best;
+}
+
+/** How many of the weights (best first) it takes to reach the share `topP`; at least one. */
+function countTopP(weights: readonly number[], topP: number): number {
+  if (topP >= 1) return weights.length;
+  const wanted = topP * sum(weights, weights.length);
+  let reached = 0;
+  for (let count = 0; count < weights.length; count++) {
+    reached += weights[count] ?? 0;
+    if (reached >= wanted) return count + 1;
+  }
+  return weights.length;
+}
+
+function sum(values: readonly number[], count: number): number {
+  let total = 0;
+  for (let index = 0; index < count; index++) total += values[index] ?? 0;
+  return total;
+}

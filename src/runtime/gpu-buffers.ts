@@ -1,0 +1,123 @@
+/**
+ * Reserves every GPU buffer of a plan before a weight byte is fetched, and fills the weights in pieces.
+ *
+ * In: a plan and a device. Out: {@link GpuBuffers}. Guarantees: all buffers exist or none does; what does not fit fails
+ * here, in the first second, with the numbers; bytes in flight to the GPU are bounded.
+ */
+import { LoadError } from '../contract/errors.ts';
+import type { LoadPlan } from '../contract/plan.ts';
+import { listCacheNames } from './decoder.ts';
+import type { GpuContext } from './gpu.ts';
+
+/** `writeBuffer` copies into the GPU process; beyond this many bytes we wait until the GPU has taken them. */
+const MAX_STAGED_BYTES = 32 * 2 ** 20;
+
+/** onnxruntime wants sizes in multiples of 16 bytes. */
+const SIZE_ALIGNMENT_BYTES = 16;
+
+/** The buffers of one model. */
+export interface GpuBuffers {
+  readonly weights: ReadonlyMap<string, GPUBuffer>;
+  /** By the name of the past input, e.g. `past_key_values.0.key`. */
+  readonly kvCaches: ReadonlyMap<string, GPUBuffer>;
+  /** Writes into a weight buffer; offset and length in multiples of 4 bytes. */
+  write(bufferName: string, offsetBytes: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Resolves when everything written so far has reached the GPU. */
+  flush(): Promise<void>;
+  readonly writtenBytes: () => number;
+  destroy(): void;
+}
+
+/** @throws LoadError `does_not_fit`, `out_of_memory`, `device_lost` */
+export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promise<GpuBuffers> {
+  const { device, ledger } = gpu;
+  checkLimits(plan, device.limits);
+  const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+  const weights = new Map<string, GPUBuffer>();
+  const kvCaches = new Map<string, GPUBuffer>();
+  const destroy = (): void => {
+    for (const buffer of [...weights.values(), ...kvCaches.values()]) buffer.destroy();
+  };
+
+  device.pushErrorScope('validation');
+  device.pushErrorScope('out-of-memory');
+  try {
+    for (const { name, sizeBytes } of plan.weights.flatMap((weight) => weight.buffers)) {
+      weights.set(name, ledger.createBuffer('weights', { label: name, size: alignSize(sizeBytes), usage }));
+    }
+    for (const { past } of listCacheNames(plan.shape)) {
+      const size = alignSize(kvCacheSizeBytes(plan));
+      kvCaches.set(past, ledger.createBuffer('kvCache', { label: past, size, usage }));
+    }
+  } catch (error) {
+    // createBuffer itself throws where the implementation refuses the size outright (RangeError) or the device is gone.
+    await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+    destroy();
+    throw outOfMemory(plan, error);
+  }
+  const memoryError = await device.popErrorScope();
+  const validationError = await device.popErrorScope();
+  if (memoryError ?? validationError) {
+    destroy();
+    throw outOfMemory(plan, new Error((memoryError ?? validationError)?.message));
+  }
+
+  let stagedBytes = 0;
+  let writtenBytes = 0;
+  const flush = async (): Promise<void> => {
+    stagedBytes = 0;
+    await device.queue.onSubmittedWorkDone();
+  };
+  return {
+    weights,
+    kvCaches,
+    async write(bufferName, offsetBytes, bytes) {
+      const buffer = weights.get(bufferName);
+      if (!buffer) throw new LoadError('internal', { message: `no GPU buffer is named ${bufferName}` });
+      device.queue.writeBuffer(buffer, offsetBytes, bytes);
+      writtenBytes += bytes.byteLength;
+      stagedBytes += bytes.byteLength;
+      if (stagedBytes >= MAX_STAGED_BYTES) await flush();
+      const lost = gpu.lostReason();
+      if (lost !== null) throw new LoadError('device_lost', { message: lost, retryable: true });
+    },
+    flush,
+    writtenBytes: () => writtenBytes,
+    destroy,
+  };
+}
+
+/** Bytes of one layer's key (or value) cache: [1, kvHeads, contextTokens, headDim]. */
+function kvCacheSizeBytes({ shape, contextTokens, kvType }: LoadPlan): number {
+  return shape.kvHeadCount * contextTokens * shape.headDim * (kvType === 'float16' ? 2 : 4);
+}
+
+function checkLimits(plan: LoadPlan, limits: GPUSupportedLimits): void {
+  const largestAllowed = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+  const sizes = plan.weights.flatMap((weight) => weight.buffers.map(({ name, sizeBytes }) => ({ name, sizeBytes })));
+  sizes.push({ name: 'the KV cache of one layer', sizeBytes: kvCacheSizeBytes(plan) });
+  const tooLarge = sizes.filter(({ sizeBytes }) => alignSize(sizeBytes) > largestAllowed);
+  if (tooLarge.length === 0) return;
+  const worst = tooLarge.reduce((a, b) => (a.sizeBytes > b.sizeBytes ? a : b));
+  throw new LoadError('does_not_fit', {
+    message:
+      `${worst.name} needs ${worst.sizeBytes} bytes in one buffer, and this GPU binds at most ${largestAllowed}. ` +
+      'Choose a smaller dtype, a shorter context, or device "wasm".',
+    detail: { largestAllowedBytes: largestAllowed, tooLarge },
+  });
+}
+
+function outOfMemory(plan: LoadPlan, cause: unknown): LoadError {
+  const { weightBytes, kvCacheBytes, weightBytesByDtype } = plan.costs;
+  return new LoadError('out_of_memory', {
+    message:
+      `The GPU gave no room for ${weightBytes} bytes of weights and ${kvCacheBytes} of KV cache. ` +
+      'Choose a smaller dtype or a shorter context.',
+    detail: { weightBytes, kvCacheBytes, weightBytesByDtype },
+    cause,
+  });
+}
+
+function alignSize(sizeBytes: number): number {
+  return Math.max(SIZE_ALIGNMENT_BYTES, Math.ceil(sizeBytes / SIZE_ALIGNMENT_BYTES) * SIZE_ALIGNMENT_BYTES);
+}

@@ -1,0 +1,90 @@
+/**
+ * The GPU: what the adapter offers, and a device of our own that asks for all of it.
+ *
+ * Out: {@link AdapterInfo} for plans and people; {@link GpuContext} for one model. Guarantees: one device a model, so that
+ * disposing the model gives every byte back and a lost device takes nothing else with it.
+ */
+import { LoadError } from '../contract/errors.ts';
+import type { AdapterInfo } from '../contract/load.ts';
+import { MemoryLedger } from './memory-ledger.ts';
+
+/** A device with its account and its fate. */
+export interface GpuContext {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterInfo;
+  readonly ledger: MemoryLedger;
+  /** Set once the device is gone, by whatever cause but our own `destroy`. */
+  readonly lostReason: () => string | null;
+  destroy(): void;
+}
+
+/** The adapter's description, or null where WebGPU or an adapter is missing. */
+export async function describeAdapter(): Promise<AdapterInfo | null> {
+  const adapter = await requestAdapter();
+  return adapter === null ? null : toAdapterInfo(adapter);
+}
+
+/**
+ * A device with every limit and feature that the adapter has.
+ * @throws LoadError `no_adapter`, `device_lost`
+ */
+export async function openGpu(): Promise<GpuContext> {
+  // An adapter gives one device only, so each context asks for a fresh one.
+  const adapter = await requestAdapter();
+  if (adapter === null) throw new LoadError('no_adapter', { message: 'Choose device "wasm" or "auto" to run without.' });
+  const info = toAdapterInfo(adapter);
+  let device: GPUDevice;
+  try {
+    device = await adapter.requestDevice({
+      label: 'firstlight',
+      requiredFeatures: [...adapter.features] as GPUFeatureName[],
+      requiredLimits: info.limits as Record<string, number>,
+    });
+  } catch (error) {
+    throw new LoadError('device_lost', {
+      message: 'The adapter refused to give a device; other pages may be holding the GPU.',
+      retryable: true,
+      cause: error,
+    });
+  }
+  let lost: string | null = null;
+  void device.lost.then(({ reason, message }) => {
+    if (reason !== 'destroyed') lost = message || reason;
+  });
+  return {
+    device,
+    adapter: info,
+    ledger: new MemoryLedger(device),
+    lostReason: () => lost,
+    destroy: () => device.destroy(),
+  };
+}
+
+async function requestAdapter(): Promise<GPUAdapter | null> {
+  // Absent in browsers without WebGPU and outside secure contexts, whatever the types say.
+  const gpu = (navigator as { gpu?: GPU }).gpu;
+  try {
+    return (await gpu?.requestAdapter({ powerPreference: 'high-performance' })) ?? null;
+  } catch {
+    return null; // a blocked or crashed GPU process: the same to us as no adapter
+  }
+}
+
+function toAdapterInfo(adapter: GPUAdapter): AdapterInfo {
+  const limits: Record<string, number> = {};
+  // The limits are getters of the prototype, so Object.keys would see none of them.
+  for (const name in adapter.limits) {
+    const value = (adapter.limits as unknown as Record<string, unknown>)[name];
+    if (typeof value === 'number') limits[name] = value;
+  }
+  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+  return {
+    vendor,
+    architecture,
+    device,
+    description,
+    isFallbackAdapter,
+    features: [...adapter.features].sort(),
+    limits,
+  };
+}

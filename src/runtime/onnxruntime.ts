@@ -1,0 +1,42 @@
+/**
+ * Loads onnxruntime-web once a worker and hands the same copy to transformers.js.
+ *
+ * Out: the runtime's module. Guarantees: one copy (two would mean two heaps and two GPU contexts); the `/jspi` build where
+ * the browser has `WebAssembly.Suspending` (16.8 MB against 26.9 of `/webgpu`), and native WebGPU kernels in both.
+ */
+import type * as OnnxRuntime from 'onnxruntime-web';
+import { LoadError } from '../contract/errors.ts';
+
+/** The runtime's module. */
+export type Ort = typeof OnnxRuntime;
+
+/** transformers.js takes the runtime that stands here when it is first imported. */
+const TRANSFORMERS_RUNTIME = Symbol.for('onnxruntime');
+
+/** More threads than this gain nothing on the small matrices of a decode step. */
+const MAX_THREADS = 8;
+
+let loading: Promise<Ort> | undefined;
+
+/** The runtime; loaded at the first call, the same module afterwards. @throws LoadError `runtime_failed` */
+export function loadOnnxRuntime(): Promise<Ort> {
+  loading ??= importRuntime().catch((error: unknown) => {
+    loading = undefined; // a failed download must not poison later loads
+    throw new LoadError('runtime_failed', {
+      message: 'onnxruntime-web could not be loaded; check that its files are served with the page.',
+      retryable: true,
+      cause: error,
+    });
+  });
+  return loading;
+}
+
+async function importRuntime(): Promise<Ort> {
+  const hasJspi = 'Suspending' in WebAssembly;
+  const ort: Ort = hasJspi ? await import('onnxruntime-web/jspi') : await import('onnxruntime-web/webgpu');
+  // Threads need SharedArrayBuffer, which a page has only when it is cross-origin isolated.
+  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MAX_THREADS) : 1;
+  ort.env.logLevel = 'error';
+  Object.defineProperty(globalThis, TRANSFORMERS_RUNTIME, { value: ort, configurable: true });
+  return ort;
+}
