@@ -1,0 +1,75 @@
+/**
+ * Grouped-query attention (arXiv:2305.13245) with rotary positions and a KV cache.
+ */
+import { int, MICROSOFT_DOMAIN, type Value } from '../onnx/graph-builder.ts';
+import type { DecoderContext } from './decoder-context.ts';
+import { emitLinear } from './linear.ts';
+
+/** What all layers' attention shares. */
+export interface AttentionInputs {
+  /** Tokens in the sequence less one, per batch row: int32 [1]. */
+  readonly seqlensK: Value;
+  /** Tokens in the sequence: int32 [1]. */
+  readonly totalSequenceLength: Value;
+  readonly rotaryCos: Value; // [context, headDim / 2]
+  readonly rotarySin: Value; // [context, headDim / 2]
+}
+
+/**
+ * Emits one layer's attention; declares its past as graph inputs and its present as graph outputs.
+ *
+ * ```
+ *   x ─► qkv ─► Reshape ─► GroupQueryAttention ─► Reshape ─► o ─► [S, hidden]
+ *                             ▲       │    ▲
+ *        past key, value ─────┘       │    └─ cos, sin, lengths
+ *                                     └─► present key, value
+ * ```
+ *
+ * q, k and v stay packed in one matrix, which the kernel splits, rotates and copies into the cache in one go where past and
+ * present are the same buffer (static cache). Where they are not, present is past with the new tokens appended.
+ */
+export function emitAttention(context: DecoderContext, x: Value, layer: number, inputs: AttentionInputs): Value {
+  const { graph, shape, activation } = context;
+  const { headCount, kvHeadCount, headDim } = shape;
+  const name = `/model/layers.${layer}/attn`;
+  const weight = `layers.${layer}.attn`;
+  const cacheDims = (length: string) => [1, kvHeadCount, length, headDim];
+
+  const pastKey = graph.input(`past_key_values.${layer}.key`, activation, cacheDims('past_length'));
+  const pastValue = graph.input(`past_key_values.${layer}.value`, activation, cacheDims('past_length'));
+
+  const qkv = emitLinear(context, x, { name: `${name}/qkv_proj`, weight: `${weight}.qkv`, bias: shape.qkvBias });
+  const packedShape = graph.int64([1, -1, (headCount + 2 * kvHeadCount) * headDim]);
+  const packed = graph.node('Reshape', [qkv, packedShape], { name: `${name}/pack/Reshape` }); // [1, S, (H + 2 KV) · headDim]
+
+  const [attended, presentKey, presentValue] = graph.nodeWithOutputs(
+    'GroupQueryAttention',
+    [
+      packed,
+      null, // key and value are in the packed matrix
+      null,
+      pastKey,
+      pastValue,
+      inputs.seqlensK,
+      inputs.totalSequenceLength,
+      inputs.rotaryCos,
+      inputs.rotarySin,
+    ],
+    [`${name}/GroupQueryAttention/output_0`, `present.${layer}.key`, `present.${layer}.value`],
+    {
+      name: `${name}/GroupQueryAttention`,
+      domain: MICROSOFT_DOMAIN,
+      attributes: { num_heads: int(headCount), kv_num_heads: int(kvHeadCount), do_rotary: int(1) },
+    },
+  ); // [1, S, H · headDim], [1, KV, present_length, headDim] twice
+  graph.output(presentKey, activation, cacheDims('present_length'));
+  graph.output(presentValue, activation, cacheDims('present_length'));
+
+  const flatShape = graph.int64([-1, headCount * headDim]);
+  const flat = graph.node('Reshape', [attended, flatShape], { name: `${name}/unpack/Reshape` }); // [S, H · headDim]
+  return emitLinear(context, flat, {
+    name: `${name}/o_proj`,
+    weight: `${weight}.o`,
+    bias: shape.attentionOutputBias,
+  }); // [S, hidden]
+}

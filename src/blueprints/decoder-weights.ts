@@ -1,0 +1,91 @@
+/**
+ * Every weight of a Llama-like decoder, in graph order, and the checkpoint tensors that it is made from.
+ *
+ * In: a shape. Out: {@link WeightSpec}s. Guarantees: names are unique and stable (`layers.3.attn.qkv`), shapes are those
+ * that transformers' modelling code gives the tensors ([out, in] for matrices).
+ */
+import type { DecoderShape } from '../contract/plan.ts';
+import type { SourceSpec, WeightRole, WeightSpec } from './blueprint.ts';
+
+/** Lists the weights; the rotary tables have `contextTokens` rows. */
+export function listDecoderWeights(shape: DecoderShape, contextTokens: number): readonly WeightSpec[] {
+  const { vocabSize, hiddenSize, layerCount, tiedEmbeddings } = shape;
+  const table = { role: 'rotary', rows: contextTokens, cols: shape.headDim / 2, sources: [] } as const;
+  return [
+    matrix('embed', tiedEmbeddings ? 'tiedEmbedding' : 'embedding', hiddenSize, [
+      { tensor: 'model.embed_tokens.weight', shape: [vocabSize, hiddenSize] },
+    ]),
+    { name: 'rotary.cos', ...table, computed: 'rotary-cos' },
+    { name: 'rotary.sin', ...table, computed: 'rotary-sin' },
+    ...Array.from({ length: layerCount }, (_, layer) => listLayer(shape, layer)).flat(),
+    vector('norm', 'norm', [{ tensor: 'model.norm.weight', shape: [hiddenSize] }]),
+    ...(tiedEmbeddings
+      ? []
+      : [matrix('lm_head', 'lmHead', hiddenSize, [{ tensor: 'lm_head.weight', shape: [vocabSize, hiddenSize] }])]),
+  ];
+}
+
+function listLayer(shape: DecoderShape, layer: number): readonly WeightSpec[] {
+  const { hiddenSize, intermediateSize, headDim } = shape;
+  const queryRows = shape.headCount * headDim;
+  const keyRows = shape.kvHeadCount * headDim;
+  const ours = `layers.${layer}`;
+  const theirs = `model.layers.${layer}`;
+
+  const projection = (name: string, parts: readonly Projection[], cols: number, bias: boolean): WeightSpec[] => [
+    matrix(
+      `${ours}.${name}`,
+      'matmul',
+      cols,
+      parts.map(({ module, rows }) => ({ tensor: `${theirs}.${module}.weight`, shape: [rows, cols] })),
+    ),
+    ...(bias
+      ? [
+          vector(
+            `${ours}.${name}.bias`,
+            'bias',
+            parts.map(({ module, rows }) => ({ tensor: `${theirs}.${module}.bias`, shape: [rows] })),
+          ),
+        ]
+      : []),
+  ];
+  const norm = (name: string, module: string): WeightSpec =>
+    vector(`${ours}.${name}`, 'norm', [{ tensor: `${theirs}.${module}.weight`, shape: [hiddenSize] }]);
+
+  return [
+    norm('attn_norm', 'input_layernorm'),
+    ...projection(
+      'attn.qkv',
+      [
+        { module: 'self_attn.q_proj', rows: queryRows },
+        { module: 'self_attn.k_proj', rows: keyRows },
+        { module: 'self_attn.v_proj', rows: keyRows },
+      ],
+      hiddenSize,
+      shape.qkvBias,
+    ),
+    ...projection('attn.o', [{ module: 'self_attn.o_proj', rows: hiddenSize }], queryRows, shape.attentionOutputBias),
+    norm('mlp_norm', 'post_attention_layernorm'),
+    ...projection('mlp.gate', [{ module: 'mlp.gate_proj', rows: intermediateSize }], hiddenSize, shape.mlpBias),
+    ...projection('mlp.up', [{ module: 'mlp.up_proj', rows: intermediateSize }], hiddenSize, shape.mlpBias),
+    ...projection('mlp.down', [{ module: 'mlp.down_proj', rows: hiddenSize }], intermediateSize, shape.mlpBias),
+  ];
+}
+
+/** A linear layer of the checkpoint and the number of its outputs. */
+interface Projection {
+  readonly module: string;
+  readonly rows: number;
+}
+
+function matrix(name: string, role: WeightRole, cols: number, sources: readonly SourceSpec[]): WeightSpec {
+  return { name, role, rows: sumFirstDims(sources), cols, sources, computed: null };
+}
+
+function vector(name: string, role: WeightRole, sources: readonly SourceSpec[]): WeightSpec {
+  return { name, role, rows: 1, cols: sumFirstDims(sources), sources, computed: null };
+}
+
+function sumFirstDims(sources: readonly SourceSpec[]): number {
+  return sources.reduce((sum, { shape }) => sum + (shape[0] ?? 0), 0);
+}

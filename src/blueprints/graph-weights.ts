@@ -1,0 +1,69 @@
+/**
+ * The weights of a graph under construction: by name, as graph inputs or as external-data initializers.
+ *
+ * In: the plan's weights and graph tensors. Out: {@link GraphWeights}. Guarantees: a tensor is declared when something
+ * first asks for it and never otherwise, so that a graph of a few layers declares those layers' weights only; its type and
+ * dims are the plan's, never derived again.
+ */
+import { assert } from '../base/assert.ts';
+import type { GraphTensor, GraphTensorType, PlannedWeight } from '../contract/plan.ts';
+import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
+import type { GraphRequest } from './blueprint.ts';
+
+/** Looks weights up and declares them. */
+export interface GraphWeights {
+  /** The weight as planned: its rows, cols and encoding. */
+  describe(weight: string): PlannedWeight;
+  /** The dims of a graph tensor. */
+  dims(tensor: string): readonly number[];
+  /** A graph tensor, declared at its first use. */
+  tensor(tensor: string): Value;
+}
+
+/** Weights that `graph` declares the way `binding` says. */
+export function createGraphWeights(
+  graph: GraphBuilder,
+  { weights, graphTensors, binding }: Pick<GraphRequest, 'weights' | 'graphTensors' | 'binding'>,
+): GraphWeights {
+  const weightsByName = new Map(weights.map((weight) => [weight.name, weight]));
+  const tensorsByName = new Map(graphTensors.map((tensor) => [tensor.name, tensor]));
+  const declared = new Map<string, Value>();
+
+  const find = (name: string): GraphTensor => {
+    const tensor = tensorsByName.get(name);
+    assert(tensor, `the plan has no graph tensor ${name}`);
+    return tensor;
+  };
+  const declare = (tensor: GraphTensor): Value => {
+    if (binding === 'inputs') return graph.input(tensor.name, tensor.type, tensor.dims);
+    // One file per buffer, so that the runtime mounts each buffer under its own name.
+    const data = { location: `./${tensor.buffer}`, offset: 0, length: countBytes(tensor) };
+    return graph.externalInitializer(tensor.name, tensor.type, tensor.dims, data);
+  };
+
+  return {
+    describe(name) {
+      const weight = weightsByName.get(name);
+      assert(weight, `the plan has no weight ${name}`);
+      return weight;
+    },
+    dims: (name) => find(name).dims,
+    tensor(name) {
+      const value = declared.get(name) ?? declare(find(name));
+      declared.set(name, value);
+      return value;
+    },
+  };
+}
+
+const ELEMENT_BYTES: Readonly<Record<GraphTensorType, number>> = {
+  uint8: 1,
+  float16: 2,
+  float32: 4,
+  int32: 4,
+  int64: 8,
+};
+
+function countBytes({ type, dims }: GraphTensor): number {
+  return dims.reduce((product, dim) => product * dim, ELEMENT_BYTES[type]);
+}

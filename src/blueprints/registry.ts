@@ -1,0 +1,35 @@
+/**
+ * Which model families can be loaded: `model_type` → {@link Blueprint}. A new family is one file and one line here.
+ */
+import { LoadError } from '../contract/errors.ts';
+import type { Blueprint } from './blueprint.ts';
+import { type Config, invalidConfig } from './config-reader.ts';
+import { llama } from './llama.ts';
+import { mistral } from './mistral.ts';
+import { qwen2 } from './qwen2.ts';
+
+const BLUEPRINTS: readonly Blueprint[] = [llama, mistral, qwen2];
+
+/** The blueprint that serves this config.json. @throws LoadError `config_invalid`, `unsupported_architecture` */
+export function findBlueprint(config: Config): Blueprint {
+  const modelType = config['model_type'];
+  if (typeof modelType !== 'string' || modelType === '') {
+    throw invalidConfig(
+      'model_type',
+      modelType,
+      `the name of a model type, such as ${supportedModelTypes().join(', ')}`,
+    );
+  }
+  const blueprint = BLUEPRINTS.find(({ modelTypes }) => modelTypes.includes(modelType));
+  if (blueprint) return blueprint;
+  const supported = supportedModelTypes();
+  throw new LoadError('unsupported_architecture', {
+    message: `model_type is ${JSON.stringify(modelType)}; supported are ${supported.join(', ')}.`,
+    detail: { modelType, architectures: config['architectures'] ?? null, supported },
+  });
+}
+
+/** Every `model_type` that {@link findBlueprint} knows. */
+export function supportedModelTypes(): readonly string[] {
+  return BLUEPRINTS.flatMap(({ modelTypes }) => modelTypes);
+}
