@@ -11,6 +11,8 @@ import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
 import { createModel } from './model.ts';
 import type { Model } from './model.ts';
+
+export type { Model };
 import { WorkerLink } from './worker-link.ts';
 
 /** Where a loader takes models from. */

@@ -92,4 +92,3 @@ export class WorkerLink {
     this.#onDeath(error);
   }
 }
-

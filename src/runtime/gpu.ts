@@ -31,7 +31,8 @@ export async function describeAdapter(): Promise<AdapterInfo | null> {
 export async function openGpu(): Promise<GpuContext> {
   // An adapter gives one device only, so each context asks for a fresh one.
   const adapter = await requestAdapter();
-  if (adapter === null) throw new LoadError('no_adapter', { message: 'Choose device "wasm" or "auto" to run without.' });
+  if (adapter === null)
+    throw new LoadError('no_adapter', { message: 'Choose device "wasm" or "auto" to run without.' });
   const info = toAdapterInfo(adapter);
   let device: GPUDevice;
   try {

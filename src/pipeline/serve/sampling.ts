@@ -33,25 +33,33 @@ export function sampleToken(logits: Float32Array, settings: SamplingSettings, ra
 
 /** Ids of the k largest logits, best first; equal logits in order of id. All of them for k = 0. */
 function pickTopK(logits: Float32Array, topK: number): number[] {
-  const all = Array.from(logits.keys()).filter((id) => (logits[id] ?? -Infinity) > -Infinity);
-  const byLogit = (a: number, b: number): number => (logits[b] ?? 0) - (logits[a] ?? 0) || a - b;
-  if (topK === 0 || topK >= all.length) return all.sort(byLogit);
-  // A full sort of a large vocabulary costs more than the rest of a step: keep a small sorted list instead.
+  const logitOf = (id: number): number => logits[id] ?? -Infinity;
+  const byLogit = (a: number, b: number): number => logitOf(b) - logitOf(a) || a - b;
   const best: number[] = [];
-  for (const id of all) {
-    const last = best[best.length - 1];
-    if (best.length === topK && last !== undefined && byLogit(id, last) >= 0) continue;
-    let low = 0;
-    let high = best.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (byLogit(best[middle] ?? 0, id) < 0) low = middle + 1;
-      else high = middle;
-    }
-    best.splice(low, 0, id);
+  if (topK === 0 || topK >= logits.length) {
+    for (let id = 0; id < logits.length; id++) if (logitOf(id) > -Infinity) best.push(id);
+    return best.sort(byLogit);
+  }
+  // A full sort of a large vocabulary costs more than the rest of a step: a small sorted list and its worst logit do.
+  let worst = -Infinity;
+  for (let id = 0; id < logits.length; id++) {
+    if (logitOf(id) <= worst) continue;
+    insertSorted(best, id, byLogit);
     if (best.length > topK) best.pop();
+    if (best.length === topK) worst = logitOf(best[topK - 1] ?? 0);
   }
   return best;
+}
+
+function insertSorted(sorted: number[], item: number, compare: (a: number, b: number) => number): void {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (compare(sorted[middle] ?? 0, item) < 0) low = middle + 1;
+    else high = middle;
+  }
+  sorted.splice(low, 0, item);
 }
 
 /** How many of the weights (best first) it takes to reach the share `topP`; at least one. */

@@ -1,0 +1,102 @@
+/**
+ * The running account of a load: which stage is where, what it moved, what is worth knowing.
+ *
+ * In: calls from `load.ts`. Out: the event feed for the page, and the timings and notices of the report. Guarantees the
+ * feed's invariants (see `contract/load.ts`): a stage starts and ends once, progress never falls, its total is constant, and
+ * it ends at its total; events come at a bounded rate.
+ */
+import { isLoadError, toErrorData } from '../contract/errors.ts';
+import type { Stage } from '../contract/errors.ts';
+import type { LoadEvent, StageTiming } from '../contract/load.ts';
+
+/** More often than this no page repaints, and each event is a message between threads. */
+const PROGRESS_INTERVAL_MS = 50;
+
+interface RunningStage {
+  readonly startMs: number;
+  doneBytes: number;
+  networkBytes: number;
+  totalBytes: number | null;
+  reportedAtMs: number;
+}
+
+/** See the file's header. */
+export class StageLog {
+  readonly timings: StageTiming[] = [];
+  readonly notices: string[] = [];
+  readonly #emit: (event: LoadEvent) => void;
+  readonly #originMs = performance.now();
+  readonly #running = new Map<Stage, RunningStage>();
+
+  constructor(emit: (event: LoadEvent) => void) {
+    this.#emit = emit;
+  }
+
+  nowMs(): number {
+    return performance.now() - this.#originMs;
+  }
+
+  /** Runs a whole stage. An error that no stage has claimed is claimed by this one. */
+  async run<T>(stage: Stage, work: () => T | Promise<T>, note?: (result: T) => string): Promise<T> {
+    this.start(stage);
+    try {
+      const result = await work();
+      this.end(stage, note?.(result) ?? null);
+      return result;
+    } catch (error) {
+      throw isLoadError(error) ? error.inStage(stage) : error;
+    }
+  }
+
+  start(stage: Stage): void {
+    const atMs = this.nowMs();
+    this.#running.set(stage, {
+      startMs: atMs,
+      doneBytes: 0,
+      networkBytes: 0,
+      totalBytes: null,
+      reportedAtMs: -Infinity,
+    });
+    this.#emit({ type: 'stageStart', stage, atMs });
+  }
+
+  progress(stage: Stage, doneBytes: number, totalBytes: number, networkBytes = 0): void {
+    const state = this.#running.get(stage);
+    if (!state) return;
+    state.totalBytes ??= totalBytes;
+    state.doneBytes = Math.max(state.doneBytes, Math.min(doneBytes, state.totalBytes));
+    state.networkBytes = Math.max(state.networkBytes, networkBytes);
+    const atMs = this.nowMs();
+    // The total is reported at the stage's end, so that "all" always means "done".
+    if (atMs - state.reportedAtMs < PROGRESS_INTERVAL_MS || state.doneBytes === state.totalBytes) return;
+    this.#emitProgress(stage, state, atMs);
+  }
+
+  end(stage: Stage, note: string | null): void {
+    const state = this.#running.get(stage);
+    if (!state) return;
+    this.#running.delete(stage);
+    const atMs = this.nowMs();
+    if (state.totalBytes !== null) this.#emitProgress(stage, { ...state, doneBytes: state.totalBytes }, atMs);
+    this.timings.push({ stage, startMs: state.startMs, endMs: atMs });
+    this.#emit({ type: 'stageEnd', stage, atMs, note });
+  }
+
+  notice(stage: Stage, message: string): void {
+    this.notices.push(message);
+    this.#emit({ type: 'notice', stage, message, atMs: this.nowMs() });
+  }
+
+  /** The last event of a load that did not become ready. */
+  fail(error: unknown): void {
+    const data = toErrorData(error);
+    const atMs = this.nowMs();
+    this.#emit(data.code === 'aborted' ? { type: 'cancelled', atMs } : { type: 'failed', error: data, atMs });
+  }
+
+  #emitProgress(stage: Stage, state: RunningStage, atMs: number): void {
+    state.reportedAtMs = atMs;
+    const { doneBytes, networkBytes } = state;
+    this.#emit({ type: 'progress', stage, atMs, doneBytes, totalBytes: state.totalBytes ?? 0, networkBytes });
+  }
+}

@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import type { LoadEvent } from '../../../src/contract/load.ts';
+import { LoadError } from '../../../src/contract/errors.ts';
+import { StageLog } from '../../../src/pipeline/stage-log.ts';
+
+const collect = (): { events: LoadEvent[]; log: StageLog } => {
+  const events: LoadEvent[] = [];
+  return { events, log: new StageLog((event) => events.push(event)) };
+};
+
+describe('StageLog', () => {
+  it('keeps the feed honest: progress never falls, the total is constant, all means done', () => {
+    const { events, log } = collect();
+    log.start('fetch');
+    log.progress('fetch', 50, 100);
+    log.progress('fetch', 40, 120);
+    log.progress('fetch', 100, 100);
+    expect(events.filter((event) => event.type === 'progress').every((event) => event.doneBytes < 100)).toBe(true);
+    log.end('fetch', null);
+    const progress = events.filter((event) => event.type === 'progress');
+    expect(progress.at(-1)).toMatchObject({ doneBytes: 100, totalBytes: 100 });
+    expect(progress.every((event) => event.totalBytes === 100)).toBe(true);
+    expect(events.at(-1)?.type).toBe('stageEnd');
+    log.end('fetch', null);
+    expect(events.filter((event) => event.type === 'stageEnd')).toHaveLength(1);
+  });
+
+  it('lets the running stage claim an error that has none', async () => {
+    const { log } = collect();
+    const failing = log.run('plan', () => Promise.reject(new LoadError('config_invalid')));
+    await expect(failing).rejects.toMatchObject({ stage: 'plan' });
+    const claimed = log.run('plan', () => Promise.reject(new LoadError('http_status', { stage: 'fetch' })));
+    await expect(claimed).rejects.toMatchObject({ stage: 'fetch' });
+  });
+
+  it('tells a cancel from a failure', () => {
+    const { events, log } = collect();
+    log.fail(new LoadError('aborted'));
+    log.fail(new LoadError('no_safetensors', { stage: 'plan' }));
+    expect(events.map((event) => event.type)).toEqual(['cancelled', 'failed']);
+  });
+});
