@@ -30,11 +30,23 @@ describe('float16', () => {
     for (const b of ALL) {
       if (!Object.is(f16ToF32(b), defineF16(b)) || !Object.is(floats[b], defineF16(b))) wrong.push(b);
     }
-    expandBf16(ALL, 0, 0x10000, bits, 0);
+    expandBf16(ALL, new Uint32Array(ALL.buffer), 0, 0x10000, bits, 0);
     for (const b of ALL) {
       if (!Object.is(bf16ToF32(b), defineBf16(b)) || !Object.is(floats[b], defineBf16(b))) wrong.push(b);
     }
     expect(wrong).toEqual([]);
+  });
+
+  it('widens bfloat16 at any offset and count', () => {
+    const words = new Uint32Array(ALL.buffer);
+    for (let from = 0x3f80; from < 0x3f84; from++) {
+      for (let count = 0; count < 5; count++) {
+        const bits = new Uint32Array(7);
+        expandBf16(ALL, words, from, count, bits, 1);
+        const expected = Array.from({ length: 7 }, (_, i) => (i >= 1 && i <= count ? defineBf16(from + i - 1) : 0));
+        expect([...new Float32Array(bits.buffer)]).toEqual(expected);
+      }
+    }
   });
 
   it('narrows every binary16 back to itself', () => {

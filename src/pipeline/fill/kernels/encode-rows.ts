@@ -1,0 +1,136 @@
+/**
+ * Checkpoint bytes → the bytes of a weight buffer, for a block of whole rows.
+ *
+ * In: `rowCount` rows of `cols` values in a checkpoint dtype (bf16, f16, f32, little-endian, at any alignment).
+ * Out: new, exactly sized arrays, each with an ArrayBuffer of its own (so that it can be transferred): `values` for f32
+ * and f16, `blocks` and `scales` for q8 and q4.
+ * Guarantees: rows are independent: any split into row blocks gives the same bytes.
+ */
+import { assert, unreachable } from '../../../base/assert.ts';
+import { QUANT_BLOCK_SIZE, type SourceDtype, type WeightEncoding } from '../../../contract/plan.ts';
+import { expandBf16, expandF16, narrowToF16 } from '../../../formats/float16.ts';
+import {
+  BLOB_BYTES,
+  countRowBlocks,
+  isQuantEncoding,
+  type QuantEncoding,
+  type ScaleType,
+} from '../../../formats/quant-layout.ts';
+import { SOURCE_DTYPE_BYTES } from '../../../formats/safetensors-dtypes.ts';
+import { type FloatMemory, quantizeQ4, quantizeQ8 } from './quantize.ts';
+
+/** Rows after encoding. */
+export type EncodedRows =
+  | {
+      readonly values: Uint8Array<ArrayBuffer>;
+      /** f16 only: how many values were too large for it and became infinite. */
+      readonly infiniteCount: number;
+    }
+  | { readonly blocks: Uint8Array<ArrayBuffer>; readonly scales: Uint8Array<ArrayBuffer> };
+
+/** Values that are converted at a time on their way to f16: small enough to stay in the processor's cache. */
+const TILE_VALUES = 8192;
+
+/** Encodes `rowCount` rows. Vectors are rows of any width: for f32 and f16 only `rowCount` × `cols` matters. */
+export function encodeRows(
+  source: Uint8Array,
+  sourceDtype: SourceDtype,
+  cols: number,
+  rowCount: number,
+  encoding: WeightEncoding,
+  scaleType: ScaleType = 'float32',
+): EncodedRows {
+  const count = rowCount * cols;
+  assert(source.length === count * SOURCE_DTYPE_BYTES[sourceDtype], 'a row block has as many bytes as its rows take');
+  const read = openSource(source, sourceDtype);
+  if (isQuantEncoding(encoding)) return encodeBlocks(read, cols, rowCount, encoding, scaleType);
+  return encoding === 'f32' ? encodeF32(read, count) : encodeF16(read, count);
+}
+
+/** Writes `count` values from `from` on, as float32 bit patterns. */
+type ReadBits = (from: number, count: number, target: Uint32Array, targetFrom: number) => void;
+
+function openSource(source: Uint8Array, dtype: SourceDtype): ReadBits {
+  switch (dtype) {
+    case 'BF16': {
+      const { buffer, byteOffset, length } = align(source, 4);
+      const halves = new Uint16Array(buffer, byteOffset, length / 2);
+      const words = new Uint32Array(buffer, byteOffset, Math.floor(length / 4));
+      return (from, count, target, targetFrom) => expandBf16(halves, words, from, count, target, targetFrom);
+    }
+    case 'F16': {
+      const { buffer, byteOffset, length } = align(source, 2);
+      const values = new Uint16Array(buffer, byteOffset, length / 2);
+      return (from, count, target, targetFrom) => expandF16(values, from, count, target, targetFrom);
+    }
+    case 'F32': {
+      const { buffer, byteOffset, length } = align(source, 4);
+      const values = new Uint32Array(buffer, byteOffset, length / 4);
+      return (from, count, target, targetFrom) => target.set(values.subarray(from, from + count), targetFrom);
+    }
+    default:
+      return unreachable(dtype);
+  }
+}
+
+/** The same bytes where a typed array may lie over them: copied only where they lie askew. */
+function align(source: Uint8Array, elementBytes: number): Uint8Array {
+  return source.byteOffset % elementBytes === 0 ? source : source.slice();
+}
+
+function encodeF32(read: ReadBits, count: number): EncodedRows {
+  const bits = new Uint32Array(count);
+  read(0, count, bits, 0);
+  return { values: new Uint8Array(bits.buffer), infiniteCount: 0 };
+}
+
+function encodeF16(read: ReadBits, count: number): EncodedRows {
+  const values = new Uint16Array(count);
+  const tile = borrowScratch(TILE_VALUES).patterns;
+  let infiniteCount = 0;
+  for (let at = 0; at < count; at += TILE_VALUES) {
+    const tileCount = Math.min(TILE_VALUES, count - at);
+    read(at, tileCount, tile, 0);
+    infiniteCount += narrowToF16(tile, 0, tileCount, values, at);
+  }
+  return { values: new Uint8Array(values.buffer), infiniteCount };
+}
+
+function encodeBlocks(
+  read: ReadBits,
+  cols: number,
+  rowCount: number,
+  encoding: QuantEncoding,
+  scaleType: ScaleType,
+): EncodedRows {
+  const rowBlocks = countRowBlocks(cols);
+  const blocks = new Uint8Array(rowCount * rowBlocks * BLOB_BYTES[encoding]);
+  const scales = new Float32Array(rowCount * rowBlocks);
+  const row = borrowScratch(rowBlocks * QUANT_BLOCK_SIZE);
+  row.patterns.fill(0, cols, rowBlocks * QUANT_BLOCK_SIZE); // the padded tail of every row
+  const words = new Uint32Array(blocks.buffer);
+  for (let r = 0; r < rowCount; r++) {
+    read(r * cols, cols, row.patterns, 0);
+    if (encoding === 'q8') quantizeQ8(row, rowBlocks, words, scales, r * rowBlocks, scaleType);
+    else quantizeQ4(row, rowBlocks, blocks, scales, r * rowBlocks, scaleType);
+  }
+  return { blocks, scales: packScales(scales, scaleType) };
+}
+
+function packScales(scales: Float32Array<ArrayBuffer>, scaleType: ScaleType): Uint8Array<ArrayBuffer> {
+  if (scaleType === 'float32') return new Uint8Array(scales.buffer);
+  const half = new Uint16Array(scales.length);
+  narrowToF16(new Uint32Array(scales.buffer), 0, scales.length, half, 0);
+  return new Uint8Array(half.buffer);
+}
+
+// One row at most: kept between calls, because a large model has hundreds of thousands of them.
+let scratch: (FloatMemory & { readonly patterns: Uint32Array }) | null = null;
+
+function borrowScratch(valueCount: number): NonNullable<typeof scratch> {
+  if (!scratch || scratch.values.length < valueCount) {
+    const values = new Float32Array(valueCount);
+    scratch = { values, bits: new Int32Array(values.buffer), patterns: new Uint32Array(values.buffer) };
+  }
+  return scratch;
+}
