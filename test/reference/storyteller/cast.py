@@ -142,6 +142,8 @@ def make_being(
     in_sea = kind in words.SEA_ANIMALS or kind == "mermaid"
     moves = {**words.ANIMALS, **words.SEA_ANIMALS, **words.CREATURES}
     went = "swam" if kind == "mermaid" else moves.get(kind, "walked")
+    if kind in words.YOUNG:
+        adjectives = tuple(word for word in adjectives if word not in ("old", "wise", "big"))
     chosen = name or (_name(rng, he) if rng.random() < named else "")
     return Being(kind, rng.choice(adjectives), chosen, he, went, in_sea)
 

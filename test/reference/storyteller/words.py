@@ -61,6 +61,9 @@ PEOPLE: dict[str, str] = {
     "shepherd": "",
 }
 
+#: Nobody of these is called old or wise.
+YOUNG: frozenset[str] = frozenset({"girl", "boy", "kitten", "puppy", "prince", "princess"})
+
 HERO_ADJECTIVES: tuple[str, ...] = (
     "little", "small", "young", "brave", "curious", "shy", "cheerful", "clever", "gentle", "quiet", "friendly",
     "playful", "kind", "tiny", "busy", "silly",

@@ -1,0 +1,10 @@
+"""Where things are in the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+BUNDLED_MODELS = ROOT / "public" / "models" / "firstlight"
+TINY_MODELS = ROOT / "test" / "fixtures" / "models"
+REFERENCES = ROOT / "test" / "fixtures" / "reference"
