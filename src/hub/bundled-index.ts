@@ -1,0 +1,97 @@
+/**
+ * The list of models that ship with the app: `models/index.json` under the page's base address, a static file that
+ * `scripts/write-model-index.mjs` writes.
+ *
+ * In: a base URL. Out: the commit and files of one bundled model, or null. Guarantees: the same checks as for a hub's
+ * listing; a page without the file simply bundles nothing.
+ */
+import { isLoadError, LoadError } from '../contract/errors.ts';
+import { isCommit } from './model-id.ts';
+import { type Fetch, requestText, type TextRequestOptions } from './request.ts';
+import { findPathFault, invalid, isSize, type ListedFile, MAX_FILES } from './tree-entries.ts';
+import { encodePath } from './urls.ts';
+
+const MAX_INDEX_BYTES = 4 * 1024 * 1024;
+
+/** A model of the index. */
+export interface BundledModel {
+  /** Hash over the file list, 64 hex digits. */
+  readonly commit: string;
+  readonly files: readonly ListedFile[];
+}
+
+/**
+ * What the page at `baseUrl` bundles under `modelId`; null if nothing.
+ *
+ * @throws LoadError `network_unreachable`, `listing_invalid`, `aborted`
+ */
+export async function readBundledModel(
+  baseUrl: string,
+  modelId: string,
+  fetch: Fetch,
+  options: Pick<TextRequestOptions, 'signal' | 'timeoutMs' | 'retry'>,
+): Promise<BundledModel | null> {
+  const index = await readIndex(baseUrl, fetch, options);
+  if (index === null || !Object.hasOwn(index, modelId)) return null;
+  return checkModel(index[modelId]);
+}
+
+/** Where a bundled file's bytes are. */
+export function bundledFileUrl(baseUrl: string, modelId: string, path: string): string {
+  return `${baseUrl}/models/${encodePath(modelId)}/${encodePath(path)}`;
+}
+
+async function readIndex(
+  baseUrl: string,
+  fetch: Fetch,
+  options: Pick<TextRequestOptions, 'signal' | 'timeoutMs' | 'retry'>,
+): Promise<Readonly<Record<string, unknown>> | null> {
+  const path = 'models/index.json';
+  const access = { endpoint: baseUrl, token: null, fetch };
+  try {
+    const subject = { modelId: 'the bundled models', revision: null, path };
+    const answer = await requestText(access, `${baseUrl}/${path}`, subject, { ...options, maxBytes: MAX_INDEX_BYTES });
+    // Servers of single-page apps answer 200 with the page itself for a file that is not there.
+    if (answer.response.headers.get('Content-Type')?.includes('text/html')) return null;
+    const models = (parse(answer.text) as { models?: unknown } | null)?.models;
+    if (typeof models !== 'object' || models === null) throw invalid('models/index.json has no "models"', null, null);
+    return models as Readonly<Record<string, unknown>>;
+  } catch (error) {
+    // Whatever a static host answers for a missing file (404, 403 on object stores), there is no index then.
+    const status = isLoadError(error) ? error.detail['status'] : undefined;
+    if (typeof status === 'number' && status < 500 && isLoadError(error) && !error.retryable) return null;
+    throw error;
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new LoadError('listing_invalid', { message: 'models/index.json of this page is no JSON.', cause: error });
+  }
+}
+
+function checkModel(model: unknown): BundledModel {
+  const { commit, files } = (typeof model === 'object' && model !== null ? model : {}) as Record<string, unknown>;
+  if (typeof commit !== 'string' || !(isCommit(commit) || /^[0-9a-f]{64}$/.test(commit))) {
+    throw invalid('a bundled model has no commit', null, null);
+  }
+  if (!Array.isArray(files) || files.length > MAX_FILES) throw invalid('a bundled model has no file list', null, null);
+  const paths = new Set<string>();
+  const checked = (files as unknown[]).map((entry, index): ListedFile => {
+    const { path, sizeBytes, sha256 } = (typeof entry === 'object' && entry !== null ? entry : {}) as Record<
+      string,
+      unknown
+    >;
+    const fault = findPathFault(path);
+    if (fault !== null) throw invalid(fault, index, entry);
+    if (paths.has(path as string)) throw invalid('a path is listed twice', index, entry);
+    paths.add(path as string);
+    if (!isSize(sizeBytes)) throw invalid('a size is not a whole number of bytes', index, entry);
+    if (typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256))
+      throw invalid('a file has no sha256', index, entry);
+    return { path: path as string, sizeBytes, hash: { algorithm: 'sha256', hex: sha256 } };
+  });
+  return { commit, files: checked };
+}
