@@ -7,7 +7,7 @@
  */
 import { isLoadError, toErrorData } from '../contract/errors.ts';
 import type { Stage } from '../contract/errors.ts';
-import type { LoadEvent, StageTiming } from '../contract/load.ts';
+import type { LoadEvent, PlanSummary, StageTiming } from '../contract/load.ts';
 
 /** More often than this no page repaints, and each event is a message between threads. */
 const PROGRESS_INTERVAL_MS = 50;
@@ -80,6 +80,10 @@ export class StageLog {
     if (state.totalBytes !== null) this.#emitProgress(stage, { ...state, doneBytes: state.totalBytes }, atMs);
     this.timings.push({ stage, startMs: state.startMs, endMs: atMs });
     this.#emit({ type: 'stageEnd', stage, atMs, note });
+  }
+
+  publishPlan(plan: PlanSummary): void {
+    this.#emit({ type: 'plan', plan, atMs: this.nowMs() });
   }
 
   notice(stage: Stage, message: string): void {

@@ -25,7 +25,7 @@ export interface Decoder {
 export const GRAPH_IO = {
   inputIds: 'input_ids', // int64 [1, S]
   seqlensK: 'seqlens_k', // int32 [1]: tokens in the cache after this run, minus one
-  totalSequenceLength: 'total_sequence_length', // int32 []
+  totalSequenceLength: 'total_sequence_length', // int32 [1]
   logits: 'logits', // float32 [1, V]
   pastKey: (layer: number) => `past_key_values.${layer}.key`, // [1, kvHeads, past, headDim]
   pastValue: (layer: number) => `past_key_values.${layer}.value`,

@@ -56,7 +56,7 @@ export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDe
         ...cache.tensors(),
         [GRAPH_IO.inputIds]: new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
         [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(total - 1), [1]),
-        [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(total), []),
+        [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(total), [1]),
       };
       try {
         const outputs = await session.run(feeds);

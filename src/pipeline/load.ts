@@ -1,0 +1,152 @@
+/**
+ * A load from end to end: calls the eight stages in order. Read this first.
+ *
+ *   1 resolve ─► 2 plan ─► 3 build ─► 6 place: reserve ─┬─► 4 fetch ─┬─► 6 place: filled ─► 7 warm up ─► 8 serve
+ *                                                       └─► 5 fill ──┘
+ *
+ * In: what a page asked for. Out: a {@link ServedModel}, or an error that says in which stage, and why. Guarantees: whatever
+ * the outcome, nothing keeps running and nothing stays locked; on failure or cancel every buffer is given back, and what was
+ * downloaded and verified stays.
+ */
+import { throwIfAborted } from '../base/abort.ts';
+import { findBlueprint } from '../blueprints/registry.ts';
+import type { LoadEvent, LoadReport, ModelInfo } from '../contract/load.ts';
+import type { LoadPlan } from '../contract/plan.ts';
+import { describeAdapter } from '../runtime/gpu.ts';
+import { loadOnnxRuntime } from '../runtime/onnxruntime.ts';
+import { loadTransformers } from '../runtime/transformers.ts';
+import { fetchOntoDevice } from './place/fetch-onto-device.ts';
+import { planLoad } from './plan/plan.ts';
+import { summarizePlan } from './plan/summary.ts';
+import { withRepository } from './repository.ts';
+import type { Repository, RepositoryRequest } from './repository.ts';
+import { CachedDecoder } from './serve/cached-decoder.ts';
+import { ServedModel } from './serve/served-model.ts';
+import { TextTokenizer } from './serve/text-tokenizer.ts';
+import { StageLog } from './stage-log.ts';
+import { readTextFiles } from './text-files.ts';
+import { warmUp } from './warm-up.ts';
+
+/** What a load works with; its events go to `onEvent`. */
+export type LoadContext = Omit<RepositoryRequest, 'log'>;
+
+/** Stages 1 and 2: what a load would do and cost. Fetches no weights. */
+export async function planModel(context: LoadContext): Promise<LoadPlan> {
+  const log = new StageLog(() => {});
+  return withRepository({ ...context, log }, (repository) => runPlan(repository, { ...context, log }));
+}
+
+/** All stages. @throws LoadError of any code */
+export async function loadModel(context: LoadContext, onEvent: (event: LoadEvent) => void): Promise<ServedModel> {
+  const log = new StageLog(onEvent);
+  try {
+    const model = await withRepository({ ...context, log }, (repository) => runStages(repository, { ...context, log }));
+    onEvent({ type: 'ready', atMs: log.nowMs() });
+    return model;
+  } catch (error) {
+    log.fail(error);
+    throw error;
+  }
+}
+
+async function runStages(repository: Repository, run: RepositoryRequest): Promise<ServedModel> {
+  const { log, signal } = run;
+  // The runtime's megabytes come while the plan is made; whoever needs them awaits the same promise and its failure.
+  loadOnnxRuntime().catch(() => undefined);
+  const plan = await runPlan(repository, run);
+  log.publishPlan(summarizePlan(plan));
+  const graph = await log.run(
+    'build',
+    () =>
+      findBlueprint({ model_type: plan.shape.modelType }).buildGraph({
+        shape: plan.shape,
+        weights: plan.weights,
+        graphTensors: plan.graphTensors,
+        kvType: plan.kvType,
+        binding: plan.device === 'webgpu' ? 'inputs' : 'initializers',
+        layers: { start: 0, end: plan.shape.layerCount },
+      }),
+    (bytes) => `${bytes.byteLength} bytes of graph, no weights`,
+  );
+  throwIfAborted(signal);
+  const placed = await fetchOntoDevice(plan, graph, repository, log, signal);
+  const decoder = new CachedDecoder(placed.decoder);
+  try {
+    const warmth = await log.run('warmUp', () => warmUp(decoder, plan.shape.vocabSize, signal));
+    log.start('serve');
+    const texts = await readTextFiles(repository, signal);
+    const transformers = await loadTransformers();
+    const tokenizer = new TextTokenizer(transformers, texts.tokenizer);
+    throwIfAborted(signal);
+    log.end('serve', null);
+    const memory = placed.memory();
+    const report: LoadReport = {
+      modelId: plan.modelId,
+      commit: plan.commit,
+      dtype: plan.dtype,
+      device: plan.device,
+      stages: log.timings,
+      totalMs: log.nowMs(),
+      bytes: { fromNetwork: placed.networkBytes, fromCache: placed.cachedBytes, toDevice: placed.deviceBytes },
+      memory: {
+        weightBytes: plan.costs.weightBytes,
+        kvCacheBytes: plan.costs.kvCacheBytes,
+        gpuBytes: memory?.liveBytes ?? null,
+        gpuPeakBytes: memory?.peakBytes ?? null,
+      },
+      warmUp: warmth,
+      adapter: placed.adapter,
+      offline: repository.snapshot.offline,
+      notices: log.notices,
+    };
+    return new ServedModel({
+      ort: await loadOnnxRuntime(),
+      transformers,
+      decoder,
+      config: texts.config,
+      generationConfig: texts.generationConfig,
+      tokenizer,
+      info: describeModel(plan, tokenizer),
+      report,
+    });
+  } catch (error) {
+    await decoder.release();
+    throw error;
+  }
+}
+
+async function runPlan(
+  { snapshot, files }: Repository,
+  { request, log, signal }: RepositoryRequest,
+): Promise<LoadPlan> {
+  return log.run(
+    'plan',
+    async () =>
+      planLoad({
+        snapshot,
+        request,
+        adapter: await describeAdapter(),
+        readAll: (path) => files.readAll(path, { signal }),
+        readRange: (path, start, end) => files.readRange(path, start, end, { signal }),
+        status: (paths) => files.status(paths),
+        signal,
+      }),
+    (plan) => `${plan.dtype} on ${plan.device}`,
+  );
+}
+
+function describeModel(plan: LoadPlan, tokenizer: TextTokenizer): ModelInfo {
+  return {
+    modelId: plan.modelId,
+    revision: plan.revision,
+    commit: plan.commit,
+    modelType: plan.shape.modelType,
+    dtype: plan.dtype,
+    device: plan.device,
+    contextTokens: plan.contextTokens,
+    vocabSize: plan.shape.vocabSize,
+    parameterCount: plan.costs.parameterCount,
+    hasTokenizer: tokenizer.available,
+    hasChatTemplate: tokenizer.hasChatTemplate,
+  };
+}

@@ -1,0 +1,111 @@
+/**
+ * What the model worker offers the page: operations by id, models by handle.
+ *
+ * In: calls of {@link ModelWorkerApi}. Out: plain data. Guarantees: every operation can be cancelled by its id for as long as
+ * it runs; a load that fails or is cancelled leaves nothing behind.
+ */
+import { LoadError } from '../contract/errors.ts';
+import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
+import type { AdapterInfo, LoadEvent, LoadRequest } from '../contract/load.ts';
+import type { LoadPlan } from '../contract/plan.ts';
+import type {
+  BundledModel,
+  LoadedModel,
+  ModelHandle,
+  ModelWorkerApi,
+  OperationId,
+  SourceConfig,
+} from '../contract/worker-api.ts';
+import { listBundledModels } from '../hub/bundled-index.ts';
+import { describeAdapter } from '../runtime/gpu.ts';
+import { loadModel, planModel } from './load.ts';
+import type { Environment } from './repository.ts';
+import type { ServedModel } from './serve/served-model.ts';
+
+/** See the file's header. */
+export class ModelService implements ModelWorkerApi {
+  readonly #operations = new Map<OperationId, AbortController>();
+  readonly #models = new Map<ModelHandle, ServedModel>();
+  readonly #environment: Environment;
+  #nextHandle: ModelHandle = 1;
+
+  constructor(environment: Environment) {
+    this.#environment = environment;
+  }
+
+  adapter(): Promise<AdapterInfo | null> {
+    return describeAdapter();
+  }
+
+  bundled(operation: OperationId, source: SourceConfig): Promise<readonly BundledModel[]> {
+    return this.#run(operation, async (signal) =>
+      source.bundledBaseUrl === null ? [] : listBundledModels(source.bundledBaseUrl, { signal }),
+    );
+  }
+
+  plan(operation: OperationId, source: SourceConfig, request: LoadRequest): Promise<LoadPlan> {
+    return this.#run(operation, (signal) => planModel({ request, source, signal, environment: this.#environment }));
+  }
+
+  load(
+    operation: OperationId,
+    source: SourceConfig,
+    request: LoadRequest,
+    onEvent: (event: LoadEvent) => void,
+  ): Promise<LoadedModel> {
+    return this.#run(operation, async (signal) => {
+      const model = await loadModel({ request, source, signal, environment: this.#environment }, onEvent);
+      const handle = this.#nextHandle++;
+      this.#models.set(handle, model);
+      return { handle, info: model.info, report: model.report };
+    });
+  }
+
+  generate(
+    operation: OperationId,
+    model: ModelHandle,
+    prompt: Prompt,
+    options: GenerateOptions,
+    onToken: (token: GeneratedToken) => void,
+  ): Promise<GenerateReport> {
+    return this.#run(operation, (signal) => this.#model(model).generate(prompt, options, onToken, signal));
+  }
+
+  logits(operation: OperationId, model: ModelHandle, prompt: Prompt): Promise<Float32Array> {
+    return this.#run(operation, (signal) => this.#model(model).logits(prompt, signal));
+  }
+
+  async tokenize(model: ModelHandle, prompt: Prompt): Promise<number[]> {
+    return this.#model(model).tokenize(prompt);
+  }
+
+  async detokenize(model: ModelHandle, ids: readonly number[], keepSpecialTokens: boolean): Promise<string> {
+    return this.#model(model).detokenize(ids, keepSpecialTokens);
+  }
+
+  async cancel(operation: OperationId): Promise<void> {
+    this.#operations.get(operation)?.abort(new DOMException('Cancelled by the page.', 'AbortError'));
+  }
+
+  async disposeModel(model: ModelHandle): Promise<void> {
+    const served = this.#models.get(model);
+    this.#models.delete(model);
+    await served?.dispose();
+  }
+
+  #model(handle: ModelHandle): ServedModel {
+    const model = this.#models.get(handle);
+    if (!model) throw new LoadError('disposed', { stage: 'serve' });
+    return model;
+  }
+
+  async #run<T>(operation: OperationId, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const controller = new AbortController();
+    this.#operations.set(operation, controller);
+    try {
+      return await work(controller.signal);
+    } finally {
+      this.#operations.delete(operation);
+    }
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * Stage 6 on WebGPU: reserve, then stream.
+ *
+ * In: a plan and its graph. Out: a decoder whose weights arrive while the download runs. Guarantees: every buffer is
+ * reserved and the session exists before the first weight byte is asked for; on any failure all of it is given back.
+ */
+import { LoadError } from '../../contract/errors.ts';
+import type { AdapterInfo } from '../../contract/load.ts';
+import type { LoadPlan } from '../../contract/plan.ts';
+import type { Decoder } from '../../runtime/decoder.ts';
+import { reserveGpuBuffers } from '../../runtime/gpu-buffers.ts';
+import type { GpuBuffers } from '../../runtime/gpu-buffers.ts';
+import { createGpuDecoder } from '../../runtime/gpu-decoder.ts';
+import { openGpu } from '../../runtime/gpu.ts';
+import type { LedgerTotals } from '../../runtime/memory-ledger.ts';
+import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
+
+/** A model's place on the GPU; its weights are still zeros. */
+export interface GpuPlace {
+  readonly decoder: Decoder;
+  readonly buffers: GpuBuffers;
+  readonly adapter: AdapterInfo;
+  readonly memory: () => LedgerTotals;
+}
+
+/** @throws LoadError `no_adapter`, `does_not_fit`, `out_of_memory`, `device_lost`, `runtime_failed` */
+export async function reserveOnGpu(plan: LoadPlan, graph: Uint8Array<ArrayBuffer>): Promise<GpuPlace> {
+  const gpu = await openGpu();
+  try {
+    const buffers = await reserveGpuBuffers(plan, gpu);
+    const ort = await loadOnnxRuntime();
+    const decoder = await createGpuDecoder({ ort, gpu, plan, graph, buffers });
+    return { decoder, buffers, adapter: gpu.adapter, memory: () => gpu.ledger.totals() };
+  } catch (error) {
+    gpu.destroy(); // takes every buffer with it
+    throw error instanceof LoadError ? error.inStage('place') : error;
+  }
+}
