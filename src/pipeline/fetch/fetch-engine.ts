@@ -1,0 +1,193 @@
+/**
+ * The fetch worker's side of the boundary: what `workers/fetch.worker.ts` exposes over comlink.
+ *
+ * In: plain data and operation ids (an AbortSignal cannot be cloned; `cancel(operationId)` stands for it). Out: plain
+ * data, with byte arrays transferred. Errors cross whole once both sides have called `installErrorTransfer`.
+ */
+import { transfer } from 'comlink';
+import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
+import { LoadError } from '../../contract/errors.ts';
+import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
+import { BlobFiles } from '../../store/blob-files.ts';
+import { sweep } from '../../store/catalog.ts';
+import { CacheRecords } from '../../store/records.ts';
+import { BlobChannel } from './blob-channel.ts';
+import { BlobTransfer } from './blob-transfer.ts';
+import { ConnectionPool } from './connection-pool.ts';
+import { SnapshotSession } from './snapshot-session.ts';
+import type { FetchAccess, SessionDeps } from './snapshot-session.ts';
+import { DEFAULT_TUNING } from './tuning.ts';
+import type { FetchTuning } from './tuning.ts';
+
+/** What crosses the boundary: the methods of {@link FetchEngine}. */
+export type FetchWorkerApi = Pick<
+  FetchEngine,
+  | 'start'
+  | 'openSession'
+  | 'readAll'
+  | 'readRange'
+  | 'waitRange'
+  | 'status'
+  | 'openBlob'
+  | 'download'
+  | 'cancel'
+  | 'closeSession'
+  | 'shutDown'
+>;
+
+/** See the file's header. */
+export class FetchEngine {
+  readonly #sessions = new Map<number, SnapshotSession>();
+  readonly #operations = new Map<number, AbortController>();
+  readonly #transfers = new Map<string, BlobTransfer>();
+  #deps: Promise<SessionDeps> | null = null;
+  #nextSession = 1;
+
+  /** Opens the store and clears what a crash left. @throws LoadError `storage_unavailable` */
+  async start(tuning: Partial<FetchTuning>, lifeLock: string): Promise<void> {
+    await holdForLife(lifeLock);
+    this.#deps ??= this.#open({ ...DEFAULT_TUNING, ...tuning });
+    try {
+      await this.#deps;
+    } catch (error) {
+      this.#deps = null;
+      throw error;
+    }
+  }
+
+  async openSession(snapshot: Snapshot, access: FetchAccess): Promise<number> {
+    const session = await SnapshotSession.open(await this.#getDeps(), snapshot, access);
+    const id = this.#nextSession++;
+    this.#sessions.set(id, session);
+    return id;
+  }
+
+  readAll(sessionId: number, operationId: number, path: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#operate(operationId, async (signal) =>
+      transferBytes(await this.#get(sessionId).readAll(path, signal)),
+    );
+  }
+
+  readRange(
+    sessionId: number,
+    operationId: number,
+    path: string,
+    start: number,
+    end: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#operate(operationId, async (signal) =>
+      transferBytes(await this.#get(sessionId).readRange(path, start, end, signal)),
+    );
+  }
+
+  waitRange(
+    sessionId: number,
+    operationId: number,
+    path: string,
+    start: number,
+    end: number,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#operate(operationId, async (signal) =>
+      transferBytes(await this.#get(sessionId).waitRange(path, start, end, signal)),
+    );
+  }
+
+  async status(sessionId: number, paths: readonly string[]): Promise<readonly FileStatus[]> {
+    return this.#get(sessionId).status(paths);
+  }
+
+  async openBlob(sessionId: number, path: string): Promise<File> {
+    return this.#get(sessionId).openBlob(path);
+  }
+
+  /** `onProgress` is a comlink proxy: a top-level argument, because nested ones do not clone. */
+  download(
+    sessionId: number,
+    operationId: number,
+    paths: readonly string[],
+    onProgress: (progress: FetchProgress) => void,
+  ): Promise<DownloadSummary> {
+    return this.#operate(operationId, (signal) => this.#get(sessionId).download(paths, signal, onProgress));
+  }
+
+  cancel(operationId: number): void {
+    this.#operations.get(operationId)?.abort();
+  }
+
+  async closeSession(sessionId: number): Promise<void> {
+    const session = this.#sessions.get(sessionId);
+    this.#sessions.delete(sessionId);
+    await session?.close();
+  }
+
+  /** Ends everything; after it the worker can be terminated without loss. */
+  async shutDown(): Promise<void> {
+    const deps = await this.#deps?.catch(() => null);
+    await Promise.all([...this.#sessions.keys()].map((id) => this.closeSession(id)));
+    deps?.channel.close();
+    this.#deps = null;
+  }
+
+  async #open(tuning: FetchTuning): Promise<SessionDeps> {
+    const files = await BlobFiles.open();
+    const records = new CacheRecords();
+    await sweep({ files, records });
+    const transferDeps = {
+      files,
+      records,
+      tuning,
+      pool: new ConnectionPool(tuning.connections),
+      channel: new BlobChannel(),
+    };
+    return {
+      ...transferDeps,
+      getTransfer: (snapshot: Snapshot, access: FetchAccess, key: string, file: SnapshotFile): BlobTransfer => {
+        const running = this.#transfers.get(key);
+        if (running) return running;
+        const { modelId, commit } = snapshot;
+        const created = new BlobTransfer(transferDeps, { key, file, modelId, commit, ...access }, () => {
+          if (this.#transfers.get(key) === created) this.#transfers.delete(key);
+        });
+        this.#transfers.set(key, created);
+        return created;
+      },
+    };
+  }
+
+  async #operate<T>(operationId: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const controller = new AbortController();
+    this.#operations.set(operationId, controller);
+    try {
+      return await work(controller.signal);
+    } finally {
+      this.#operations.delete(operationId);
+    }
+  }
+
+  async #getDeps(): Promise<SessionDeps> {
+    if (!this.#deps) throw new LoadError('disposed', { message: 'The fetch worker was not started or has ended.' });
+    return this.#deps;
+  }
+
+  #get(sessionId: number): SnapshotSession {
+    const session = this.#sessions.get(sessionId);
+    if (!session) throw new LoadError('disposed', { message: 'The snapshot was closed.' });
+    return session;
+  }
+}
+
+/** The browser gives the lock back when this worker is gone, however it went: that is how its client notices. */
+function holdForLife(name: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    navigator.locks
+      .request(name, () => {
+        resolve();
+        return new Promise(() => undefined);
+      })
+      .catch(reject);
+  });
+}
+
+function transferBytes(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return transfer(bytes, [bytes.buffer]);
+}

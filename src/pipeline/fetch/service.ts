@@ -1,0 +1,172 @@
+/**
+ * Stage 4 (fetch), the model worker's side: a typed client of the fetch worker.
+ *
+ * In: the fetch worker (started by the composition root). Out: {@link FetchService}. Guarantees: errors arrive as
+ * LoadErrors with all their fields; a signal that fires ends the call with `aborted`; a worker that dies rejects all that
+ * was waiting with `worker_died`; after `dispose` nothing is locked and nothing runs.
+ */
+import * as Comlink from 'comlink';
+import { abortedError, throwIfAborted } from '../../base/abort.ts';
+import { installErrorTransfer } from '../../base/comlink-errors.ts';
+import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
+import { LoadError } from '../../contract/errors.ts';
+import type { Snapshot } from '../../contract/snapshot.ts';
+import type { FetchWorkerApi } from './fetch-engine.ts';
+import type { FetchAccess } from './snapshot-session.ts';
+import type { FetchTuning } from './tuning.ts';
+
+/** Options of a call that may be cancelled. */
+export interface CallOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One snapshot's files. Paths are those of the snapshot; ranges are half-open. */
+export interface SnapshotFiles {
+  /** A whole small file, verified. */
+  readAll(path: string, options?: CallOptions): Promise<Uint8Array<ArrayBuffer>>;
+  /** Bytes of a file; exactly these are fetched, and kept, where the cache lacks them. */
+  readRange(path: string, start: number, end: number, options?: CallOptions): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Bytes of a file as soon as the running download has them on disk; without one, like `readRange`. Keep few calls
+   * outstanding: each answer is memory. See {@link DownloadSummary.restarted} for when they were void.
+   */
+  waitRange(path: string, start: number, end: number, options?: CallOptions): Promise<Uint8Array<ArrayBuffer>>;
+  status(paths: readonly string[]): Promise<readonly FileStatus[]>;
+  /** All bytes of these files into the cache, verified and recorded. */
+  download(
+    paths: readonly string[],
+    options?: CallOptions & { readonly onProgress?: ((progress: FetchProgress) => void) | undefined },
+  ): Promise<DownloadSummary>;
+  /** A complete, verified file, to be read with `slice`. @throws LoadError `not_cached` */
+  openBlob(path: string): Promise<File>;
+  /** Ends everything of this snapshot; resolves when nothing runs and nothing is locked. */
+  close(): Promise<void>;
+}
+
+/** The fetch worker, as the pipeline uses it. */
+export interface FetchService {
+  openSnapshot(snapshot: Snapshot, access: FetchAccess): Promise<SnapshotFiles>;
+  dispose(): Promise<void>;
+}
+
+/**
+ * Starts the service on a fetch worker, which it owns from now on.
+ * @throws LoadError `storage_unavailable`, `worker_died`
+ */
+export async function openFetchService(worker: Worker, tuning: Partial<FetchTuning> = {}): Promise<FetchService> {
+  installErrorTransfer();
+  const link = new WorkerLink(worker);
+  try {
+    await link.start(tuning);
+  } catch (error) {
+    link.end(new LoadError('disposed'));
+    throw error;
+  }
+  return {
+    openSnapshot: async (snapshot, access) => {
+      const sessionId = await link.call((api) => api.openSession(snapshot, access));
+      return toSnapshotFiles(link, sessionId);
+    },
+    dispose: async () => {
+      await link.call((api) => api.shutDown()).catch(() => undefined);
+      link.end(new LoadError('disposed', { message: 'The fetch service was disposed.' }));
+    },
+  };
+}
+
+function toSnapshotFiles(link: WorkerLink, sessionId: number): SnapshotFiles {
+  return {
+    readAll: (path, options) => link.operate(options, (api, id) => api.readAll(sessionId, id, path)),
+    readRange: (path, start, end, options) =>
+      link.operate(options, (api, id) => api.readRange(sessionId, id, path, start, end)),
+    waitRange: (path, start, end, options) =>
+      link.operate(options, (api, id) => api.waitRange(sessionId, id, path, start, end)),
+    status: (paths) => link.call((api) => api.status(sessionId, paths)),
+    openBlob: (path) => link.call((api) => api.openBlob(sessionId, path)),
+    download: (paths, options) => {
+      const onProgress = Comlink.proxy((progress: FetchProgress) => options?.onProgress?.(progress));
+      return link.operate(options, (api, id) => api.download(sessionId, id, paths, onProgress));
+    },
+    close: () => link.call((api) => api.closeSession(sessionId)),
+  };
+}
+
+/** A comlink proxy whose calls also end when the worker does. */
+class WorkerLink {
+  readonly #worker: Worker;
+  readonly #api: Comlink.Remote<FetchWorkerApi>;
+  readonly #watch = new AbortController();
+  readonly #waiting = new Set<(error: LoadError) => void>();
+  #ended: LoadError | null = null;
+  #nextOperation = 1;
+
+  constructor(worker: Worker) {
+    this.#worker = worker;
+    this.#api = Comlink.wrap<FetchWorkerApi>(worker);
+    worker.addEventListener('error', (event) => {
+      event.preventDefault();
+      this.end(workerDied(event.message));
+    });
+    worker.addEventListener('messageerror', () => {
+      this.end(workerDied('A message could not be read.'));
+    });
+  }
+
+  /** Starts the worker, and watches over it from then on. */
+  async start(tuning: Partial<FetchTuning>): Promise<void> {
+    const lifeLock = `firstlight:fetch-worker:${crypto.randomUUID()}`;
+    await this.call((api) => api.start(tuning, lifeLock));
+    navigator.locks
+      .request(lifeLock, { signal: this.#watch.signal }, () => this.end(workerDied('It ended without a word.')))
+      .catch(() => undefined);
+  }
+
+  async call<T>(work: (api: Comlink.Remote<FetchWorkerApi>) => Promise<T>): Promise<T> {
+    if (this.#ended) throw this.#ended;
+    let onEnd: ((error: LoadError) => void) | undefined;
+    const ended = new Promise<never>((_, reject) => {
+      onEnd = reject;
+      this.#waiting.add(reject);
+    });
+    try {
+      return await Promise.race([work(this.#api), ended]);
+    } finally {
+      if (onEnd) this.#waiting.delete(onEnd);
+    }
+  }
+
+  /** A call with an operation id; the signal cancels it in the worker, which then rejects with `aborted`. */
+  async operate<T>(
+    options: CallOptions | undefined,
+    work: (api: Comlink.Remote<FetchWorkerApi>, operationId: number) => Promise<T>,
+  ): Promise<T> {
+    const signal = options?.signal;
+    throwIfAborted(signal);
+    const operationId = this.#nextOperation++;
+    const onAbort = (): void => {
+      void this.call((api) => api.cancel(operationId)).catch(() => undefined);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    try {
+      return await this.call((api) => work(api, operationId));
+    } catch (error) {
+      // The reason that the caller gave stays on the caller's side of the boundary.
+      throw signal?.aborted && !this.#ended ? abortedError(signal) : error;
+    } finally {
+      signal?.removeEventListener('abort', onAbort);
+    }
+  }
+
+  /** Terminates the worker and rejects all that waits for it. */
+  end(error: LoadError): void {
+    this.#ended ??= error;
+    this.#watch.abort();
+    this.#worker.terminate();
+    for (const reject of [...this.#waiting]) reject(this.#ended);
+    this.#waiting.clear();
+  }
+}
+
+function workerDied(message: string): LoadError {
+  return new LoadError('worker_died', { stage: 'fetch', message, retryable: true });
+}

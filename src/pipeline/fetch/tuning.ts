@@ -1,0 +1,36 @@
+/**
+ * The numbers of the fetch stage, in one place, each with its reason. Tests shorten the times.
+ */
+
+/** How the fetch stage behaves. Sizes in bytes, times in ms. */
+export interface FetchTuning {
+  /** Requests at once, over all files. HTTP/1.1 gives a host six connections; HTTP/2 needs no more to fill a line. */
+  readonly connections: number;
+  /** Bytes a range request asks for. Small enough that a lost answer costs little, large enough to hide a round trip. */
+  readonly rangeBytes: number;
+  /** Bytes written between two journal records. With the bytes in flight this bounds what a crash loses. */
+  readonly checkpointBytes: number;
+  /** No byte for so long: the request is given up and asked again. */
+  readonly stallTimeoutMs: number;
+  /** No status line for so long. Longer than a stall: servers fetch cold objects before they answer. */
+  readonly headersTimeoutMs: number;
+  /** Failed attempts of one range without a new byte before the download fails. */
+  readonly maxAttempts: number;
+  readonly firstDelayMs: number;
+  readonly maxDelayMs: number;
+  /** Between two progress reports. */
+  readonly progressIntervalMs: number;
+}
+
+/** What a browser gets unless a test says otherwise. */
+export const DEFAULT_TUNING: FetchTuning = {
+  connections: 6,
+  rangeBytes: 8 * 1024 * 1024,
+  checkpointBytes: 8 * 1024 * 1024,
+  stallTimeoutMs: 20_000,
+  headersTimeoutMs: 60_000,
+  maxAttempts: 7,
+  firstDelayMs: 500,
+  maxDelayMs: 15_000,
+  progressIntervalMs: 50,
+};

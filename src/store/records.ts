@@ -1,0 +1,171 @@
+/**
+ * The cache's records in IndexedDB: refs (branch → commit), snapshots (commit → files), usage (last used, pinned, which
+ * files loading wanted), blobs (verified contents) and journals (half-written contents).
+ *
+ * One database with one store, keys with a prefix a kind, so that what belongs together is written in one transaction:
+ * a blob's record appears and its journal disappears at the same instant.
+ * Guarantees: a miss is `null`; failures are LoadErrors (`storage_unavailable`, `quota_exceeded`, `storage_failed`).
+ */
+import { createStore, promisifyRequest } from 'idb-keyval';
+import type { UseStore } from 'idb-keyval';
+import type { RefRecord, ResolveRecords } from '../contract/cache-records.ts';
+import type { ContentHash, Snapshot } from '../contract/snapshot.ts';
+import type { Journal } from './journal.ts';
+import { toStorageError } from './storage-error.ts';
+
+/** A verified blob: exists only while its file is complete, flushed and proved right. */
+export interface BlobRecord {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** Announced and verified, or computed where none was announced. */
+  readonly hash: ContentHash;
+  readonly verifiedAtMs: number;
+}
+
+/** What loading did with a snapshot. */
+export interface UsageRecord {
+  readonly endpoint: string;
+  readonly modelId: string;
+  readonly commit: string;
+  /** Files that loading has asked for: the others of the repository are not missed. */
+  readonly paths: readonly string[];
+  readonly lastUsedAtMs: number;
+  readonly pinned: boolean;
+}
+
+/** One record to write or, without a value, to delete. */
+export type RecordChange =
+  | { readonly kind: 'blob'; readonly key: string; readonly value: BlobRecord | null }
+  | { readonly kind: 'journal'; readonly key: string; readonly value: Journal | null }
+  | { readonly kind: 'snapshot'; readonly key: string; readonly value: Snapshot | null }
+  | { readonly kind: 'usage'; readonly key: string; readonly value: UsageRecord | null }
+  | { readonly kind: 'ref'; readonly key: string; readonly value: RefRecord | null };
+
+/** The kinds of records. */
+export type RecordKind = RecordChange['kind'];
+
+/** The key of a snapshot's and its usage's record. */
+export function toSnapshotKey(snapshot: SnapshotName): string {
+  return `${snapshot.endpoint} ${snapshot.modelId}@${snapshot.commit}`;
+}
+
+/** The key of a ref's record. */
+export function toRefKey(ref: Pick<RefRecord, 'endpoint' | 'modelId' | 'revision'>): string {
+  return `${ref.endpoint} ${ref.modelId}@${ref.revision}`;
+}
+
+/** What names a snapshot. */
+export interface SnapshotName {
+  readonly endpoint: string;
+  readonly modelId: string;
+  readonly commit: string;
+}
+
+/** The records; one instance a worker, any number of workers and tabs at once. */
+export class CacheRecords implements ResolveRecords {
+  readonly #store: UseStore;
+
+  constructor(databaseName = 'firstlight') {
+    this.#store = createStore(databaseName, 'records');
+  }
+
+  getBlob(key: string): Promise<BlobRecord | null> {
+    return this.#get<BlobRecord>('blob', key);
+  }
+
+  /** Unchecked: {@link readJournal} proves it against the partial file. */
+  getJournal(key: string): Promise<unknown> {
+    return this.#get<unknown>('journal', key);
+  }
+
+  getSnapshot(endpoint: string, modelId: string, commit: string): Promise<Snapshot | null> {
+    return this.#get<Snapshot>('snapshot', toSnapshotKey({ endpoint, modelId, commit }));
+  }
+
+  putSnapshot(snapshot: Snapshot): Promise<void> {
+    return this.change([{ kind: 'snapshot', key: toSnapshotKey(snapshot), value: snapshot }]);
+  }
+
+  getUsage(key: string): Promise<UsageRecord | null> {
+    return this.#get<UsageRecord>('usage', key);
+  }
+
+  getRef(endpoint: string, modelId: string, revision: string): Promise<RefRecord | null> {
+    return this.#get<RefRecord>('ref', toRefKey({ endpoint, modelId, revision }));
+  }
+
+  putRef(record: RefRecord): Promise<void> {
+    return this.change([{ kind: 'ref', key: toRefKey(record), value: record }]);
+  }
+
+  /** All changes or none, in one transaction. */
+  async change(changes: readonly RecordChange[]): Promise<void> {
+    await this.#run('readwrite', (store) => {
+      for (const { kind, key, value } of changes) {
+        if (value === null) store.delete(`${kind}:${key}`);
+        else store.put(value, `${kind}:${key}`);
+      }
+      return promisifyRequest(store.transaction);
+    });
+  }
+
+  /** Reads, changes and writes one usage record without another tab coming between; null deletes it. */
+  async updateUsage(key: string, updater: (current: UsageRecord | null) => UsageRecord | null): Promise<void> {
+    await this.#run('readwrite', (store) => {
+      const request = store.get(`usage:${key}`);
+      request.onsuccess = () => {
+        const next = updater((request.result as UsageRecord | undefined) ?? null);
+        if (next) store.put(next, `usage:${key}`);
+        else store.delete(`usage:${key}`);
+      };
+      return promisifyRequest(store.transaction);
+    });
+  }
+
+  listBlobs(): Promise<ReadonlyMap<string, BlobRecord>> {
+    return this.#list<BlobRecord>('blob');
+  }
+
+  listJournals(): Promise<ReadonlyMap<string, unknown>> {
+    return this.#list<unknown>('journal');
+  }
+
+  listSnapshots(): Promise<ReadonlyMap<string, Snapshot>> {
+    return this.#list<Snapshot>('snapshot');
+  }
+
+  listUsage(): Promise<ReadonlyMap<string, UsageRecord>> {
+    return this.#list<UsageRecord>('usage');
+  }
+
+  listRefs(): Promise<ReadonlyMap<string, RefRecord>> {
+    return this.#list<RefRecord>('ref');
+  }
+
+  async #get<T>(kind: RecordKind, key: string): Promise<T | null> {
+    const value = await this.#run('readonly', (store) =>
+      promisifyRequest(store.get(`${kind}:${key}`) as IDBRequest<T | undefined>),
+    );
+    return value ?? null;
+  }
+
+  async #list<T>(kind: RecordKind): Promise<ReadonlyMap<string, T>> {
+    // ';' follows ':' in ASCII, so this range is exactly the keys with the prefix.
+    const range = IDBKeyRange.bound(`${kind}:`, `${kind};`, false, true);
+    return this.#run('readonly', async (store) => {
+      const [keys, values] = await Promise.all([
+        promisifyRequest(store.getAllKeys(range) as IDBRequest<string[]>),
+        promisifyRequest(store.getAll(range) as IDBRequest<T[]>),
+      ]);
+      return new Map(keys.map((key, index) => [key.slice(kind.length + 1), values[index] as T]));
+    });
+  }
+
+  async #run<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => T | PromiseLike<T>): Promise<T> {
+    try {
+      return await this.#store(mode, work);
+    } catch (error) {
+      throw toStorageError(error, `IndexedDB (${mode})`);
+    }
+  }
+}

@@ -1,0 +1,10 @@
+/**
+ * Composition root of the fetch worker: owns the cache's files, the network reads, hashing and writing. Started by the
+ * model worker, which talks to it through `openFetchService`.
+ */
+import { expose } from 'comlink';
+import { installErrorTransfer } from '../src/base/comlink-errors.ts';
+import { FetchEngine } from '../src/pipeline/fetch/fetch-engine.ts';
+
+installErrorTransfer();
+expose(new FetchEngine());
