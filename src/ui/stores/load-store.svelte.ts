@@ -1,0 +1,172 @@
+/**
+ * The load that the page shows: asks the loader, feeds its events to the reducer, holds the model.
+ *
+ * In: requests from the form. Out: runes that components read.
+ * Guarantees: one load at a time; the model before it is disposed first; every call ends in ready, failed or
+ * cancelled, whether or not the feed said so. Events are applied at most 30 times a second, so that a fast download
+ * does not keep the page busy painting.
+ */
+import { LoadError, toErrorData } from '../../contract/errors.ts';
+import type { LoadEvent } from '../../contract/load.ts';
+import type { Device, Dtype, LoadPlan } from '../../contract/plan.ts';
+import type { Model } from '../../client/loader.ts';
+import { createLoadState, loadFraction, reduceLoad, type LoadState } from './load-reducer.ts';
+import type { HubFields, LoaderHost } from './loader-host.ts';
+
+/** What the form asks for. */
+export interface LoadFields {
+  readonly modelId: string;
+  readonly revision: string;
+  readonly dtype: Dtype | 'auto';
+  readonly device: Device | 'auto';
+  readonly hub: HubFields;
+}
+
+const APPLY_EVERY_MS = 33;
+const TICK_EVERY_MS = 200;
+
+/** The page's load and its model. */
+export class LoadStore {
+  state = $state.raw<LoadState>(createLoadState());
+  model = $state.raw<Model | null>(null);
+  /** What the last call asked for: Retry asks for it again. */
+  request = $state.raw<LoadFields | null>(null);
+  /** Yielded by {@link preview}: the cost of a load that was not begun. */
+  previewed = $state.raw<LoadPlan | null>(null);
+  /** What is under way: a load, or something beside it. */
+  activity = $state<'none' | 'loading' | 'planning' | 'unloading' | 'cancelling'>('none');
+  /** Ms since the load began, ticking. */
+  nowMs = $state(0);
+
+  readonly busy = $derived(this.activity !== 'none');
+  readonly cancellable = $derived(this.activity === 'loading' || this.activity === 'planning');
+  readonly plan = $derived(this.state.plan ?? this.previewed);
+  readonly fraction = $derived(loadFraction(this.state));
+
+  readonly #host: LoaderHost;
+  #controller: AbortController | null = null;
+  #pending: LoadEvent[] = [];
+  #applyTimer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(host: LoaderHost) {
+    this.#host = host;
+  }
+
+  /** Loads a model, after giving back the one before it. Does nothing while busy. */
+  async load(request: LoadFields): Promise<void> {
+    if (this.busy) return;
+    const controller = this.#begin(request, createLoadState('loading'));
+    this.activity = 'loading';
+    const startedAt = performance.now();
+    const stopClock = this.#startClock(startedAt);
+    try {
+      const loader = await this.#release(request.hub);
+      const { modelId, revision, dtype, device } = request;
+      const options = { revision, dtype, device, signal: controller.signal };
+      const model = await loader.load(modelId, { ...options, onProgress: (event) => this.#receive(event) });
+      this.model = model;
+      this.#end({ type: 'ready', atMs: performance.now() - startedAt });
+    } catch (error) {
+      this.#endWithError(error, performance.now() - startedAt);
+    } finally {
+      stopClock();
+      this.#controller = null;
+      this.activity = 'none';
+    }
+  }
+
+  /** Plans a load without beginning it: what it would cost, from a few kilobytes. */
+  async preview(request: LoadFields): Promise<void> {
+    if (this.busy) return;
+    const controller = this.#begin(request, createLoadState());
+    this.activity = 'planning';
+    try {
+      const loader = await this.#release(request.hub);
+      const { modelId, revision, dtype, device } = request;
+      this.previewed = await loader.plan(modelId, { revision, dtype, device, signal: controller.signal });
+    } catch (error) {
+      this.state = createLoadState('loading');
+      this.#endWithError(error, 0);
+    } finally {
+      this.#controller = null;
+      this.activity = 'none';
+    }
+  }
+
+  /** Stops what is under way; it ends as soon as the loader let go of everything. */
+  cancel(): void {
+    if (this.#controller === null) return;
+    this.activity = 'cancelling';
+    this.#controller.abort(new LoadError('aborted', { retryable: true }));
+  }
+
+  /** Asks again for what was asked last. */
+  async retry(): Promise<void> {
+    if (this.request !== null) await this.load(this.request);
+  }
+
+  /** Gives the model's memory back. */
+  async unload(): Promise<void> {
+    if (this.busy || this.model === null) return;
+    this.activity = 'unloading';
+    try {
+      await this.#disposeModel();
+      this.state = createLoadState();
+    } catch (error) {
+      this.state = createLoadState('loading');
+      this.#endWithError(error, 0);
+    } finally {
+      this.activity = 'none';
+    }
+  }
+
+  #begin(request: LoadFields, state: LoadState): AbortController {
+    this.#controller = new AbortController();
+    this.#pending = [];
+    this.request = request;
+    this.previewed = null;
+    this.nowMs = 0;
+    this.state = state;
+    return this.#controller;
+  }
+
+  async #release(hub: HubFields) {
+    await this.#disposeModel();
+    return this.#host.useHub(hub);
+  }
+
+  async #disposeModel(): Promise<void> {
+    const model = this.model;
+    this.model = null;
+    await model?.dispose();
+  }
+
+  #receive(event: LoadEvent): void {
+    this.#pending.push(event);
+    this.#applyTimer ??= setTimeout(() => this.#apply(), APPLY_EVERY_MS);
+  }
+
+  #apply(): void {
+    if (this.#applyTimer !== null) clearTimeout(this.#applyTimer);
+    this.#applyTimer = null;
+    const events = this.#pending;
+    this.#pending = [];
+    this.state = events.reduce(reduceLoad, this.state);
+  }
+
+  /** The end of the call is the truth; the feed's own last event, if it came, said it already. */
+  #end(event: LoadEvent): void {
+    this.#apply();
+    this.state = reduceLoad(this.state, event);
+  }
+
+  #endWithError(error: unknown, atMs: number): void {
+    const data = toErrorData(error);
+    this.#end(data.code === 'aborted' ? { type: 'cancelled', atMs } : { type: 'failed', error: data, atMs });
+  }
+
+  #startClock(startedAt: number): () => void {
+    const timer = setInterval(() => (this.nowMs = performance.now() - startedAt), TICK_EVERY_MS);
+    return () => clearInterval(timer);
+  }
+}
