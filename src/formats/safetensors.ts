@@ -223,7 +223,8 @@ function multiplyChecked(factors: readonly number[]): number | null {
 /** A hostile value, short enough for a message; nesting too deep to be written is said to be so. */
 function show(value: unknown): string {
   try {
-    const text = JSON.stringify(value) ?? 'nothing';
+    const text = JSON.stringify(value) as string | undefined; // undefined for undefined: a key that is absent
+    if (text === undefined) return 'nothing';
     return text.length > 100 ? `${text.slice(0, 100)}…` : text;
   } catch {
     return 'a value nested too deeply';
