@@ -39,7 +39,7 @@ export function emitAttention(context: DecoderContext, x: Value, layer: number, 
   const pastValue = graph.input(`past_key_values.${layer}.value`, activation, cacheDims('past_length'));
 
   const qkv = emitLinear(context, x, { name: `${name}/qkv_proj`, weight: `${weight}.qkv`, bias: shape.qkvBias });
-  const packedShape = graph.int64([1, -1, (headCount + 2 * kvHeadCount) * headDim]);
+  const packedShape = graph.constant('int64', [1, -1, (headCount + 2 * kvHeadCount) * headDim]);
   const packed = graph.node('Reshape', [qkv, packedShape], { name: `${name}/pack/Reshape` }); // [1, S, (H + 2 KV) · headDim]
 
   const [attended, presentKey, presentValue] = graph.nodeWithOutputs(
@@ -65,7 +65,7 @@ export function emitAttention(context: DecoderContext, x: Value, layer: number, 
   graph.output(presentKey, activation, cacheDims('present_length'));
   graph.output(presentValue, activation, cacheDims('present_length'));
 
-  const flatShape = graph.int64([-1, headCount * headDim]);
+  const flatShape = graph.constant('int64', [-1, headCount * headDim]);
   const flat = graph.node('Reshape', [attended, flatShape], { name: `${name}/unpack/Reshape` }); // [S, H · headDim]
   return emitLinear(context, flat, {
     name: `${name}/o_proj`,

@@ -12,6 +12,8 @@ export interface DecoderContext {
   readonly weights: GraphWeights;
   /** Number format of activations, and of keys and values. */
   readonly activation: 'float32' | 'float16';
+  /** What runs the graph: WebGPU takes weights as inputs, the CPU provider (WASM) as initializers. */
+  readonly provider: 'webgpu' | 'cpu';
 }
 
 /** The residual stream between blocks: `residual + update`, whose sum the next norm takes in the same kernel. */

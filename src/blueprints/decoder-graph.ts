@@ -28,11 +28,17 @@ import { emitNorm } from './norm.ts';
 
 /** Builds the graph of a range of layers; all of them make a whole model. */
 export function buildDecoderGraph(request: GraphRequest): Uint8Array<ArrayBuffer> {
-  const { shape, kvType, layers } = request;
+  const { shape, kvType, layers, binding } = request;
   assert(layers.start >= 0 && layers.start < layers.end && layers.end <= shape.layerCount, 'no such range of layers');
   const graph = new GraphBuilder();
   const weights = createGraphWeights(graph, request);
-  const context: DecoderContext = { graph, shape, weights, activation: kvType };
+  const context: DecoderContext = {
+    graph,
+    shape,
+    weights,
+    activation: kvType,
+    provider: binding === 'inputs' ? 'webgpu' : 'cpu',
+  };
 
   let stream = emitStart(context, layers.start);
   const attention: AttentionInputs = {

@@ -1,15 +1,13 @@
 /**
  * The last hidden states → logits of the last position.
  */
-import { int, type Value } from '../onnx/graph-builder.ts';
+import { int, ONNX_TYPE, type Value } from '../onnx/graph-builder.ts';
 import type { DecoderContext, ResidualStream } from './decoder-context.ts';
 import { emitLinear } from './linear.ts';
 import { emitNorm } from './norm.ts';
 
 /** Larger than any sequence, and an int32: "to the end". */
 const TO_END = 2 ** 31 - 1;
-/** TensorProto.DataType.FLOAT. */
-const FLOAT = 1;
 
 /**
  * Emits the final norm and the head, and declares `logits`.
@@ -25,9 +23,13 @@ const FLOAT = 1;
 export function emitHead(context: DecoderContext, stream: ResidualStream): void {
   const { graph, shape, activation } = context;
   const { normed } = emitNorm(context, stream, { name: '/model/norm', weight: 'norm' }); // [S, hidden]
-  const last = graph.node('Slice', [normed, graph.int64([-1]), graph.int64([TO_END]), graph.int64([0])], {
-    name: '/lm_head/last_position/Slice',
-  }); // [1, hidden]
+  const last = graph.node(
+    'Slice',
+    [normed, graph.constant('int64', [-1]), graph.constant('int64', [TO_END]), graph.constant('int64', [0])],
+    {
+      name: '/lm_head/last_position/Slice',
+    },
+  ); // [1, hidden]
 
   const head = { name: '/lm_head', weight: shape.tiedEmbeddings ? 'embed' : 'lm_head', bias: false };
   const logits =
@@ -38,5 +40,9 @@ export function emitHead(context: DecoderContext, stream: ResidualStream): void 
 }
 
 function emitCast({ graph }: DecoderContext, value: Value): Value {
-  return graph.node('Cast', [value], { name: '/lm_head/Cast', output: 'logits', attributes: { to: int(FLOAT) } });
+  return graph.node('Cast', [value], {
+    name: '/lm_head/Cast',
+    output: 'logits',
+    attributes: { to: int(ONNX_TYPE.float32) },
+  });
 }

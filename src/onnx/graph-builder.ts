@@ -33,9 +33,14 @@ export interface Value {
 /** A dimension: a number, or the name of one that is known only at run time. */
 export type Dim = number | string;
 
-/** A node's attribute; made by {@link int} and {@link float}, since JavaScript does not tell the two apart. */
+/** A node's attribute; made by {@link int}, {@link float} and {@link text}, since JavaScript tells no int from a float. */
 export type Attribute =
-  { readonly kind: 'int'; readonly value: number } | { readonly kind: 'float'; readonly value: number };
+  | { readonly kind: 'int'; readonly value: number }
+  | { readonly kind: 'float'; readonly value: number }
+  | { readonly kind: 'string'; readonly value: string };
+
+/** Types that {@link GraphBuilder.constant} writes. */
+export type IntegerType = 'uint8' | 'int32' | 'int64';
 
 /** What a node is besides its operator and inputs. */
 export interface NodeOptions {
@@ -47,6 +52,15 @@ export interface NodeOptions {
   /** Name of a single output; `<name>/output_0` unless a graph output needs its own. */
   readonly output?: string;
 }
+
+/** Numbers by which ONNX calls its element types, for attributes such as Cast's `to`. */
+export const ONNX_TYPE = {
+  float32: DataType.FLOAT,
+  float16: DataType.FLOAT16,
+  uint8: DataType.UINT8,
+  int32: DataType.INT32,
+  int64: DataType.INT64,
+} as const satisfies Record<GraphTensorType, DataType>;
 
 /** Where an initializer's bytes are: a file that the session mounts, and a byte range in it. */
 export interface ExternalData {
@@ -71,6 +85,11 @@ export function int(value: number): Attribute {
 /** A float32 attribute. */
 export function float(value: number): Attribute {
   return { kind: 'float', value };
+}
+
+/** A string attribute. */
+export function text(value: string): Attribute {
+  return { kind: 'string', value };
 }
 
 /** A graph under construction; see the head of this file for what it guarantees. */
@@ -99,7 +118,7 @@ export class GraphBuilder {
   externalInitializer(name: string, type: GraphTensorType, dims: readonly number[], data: ExternalData): Value {
     this.#initializers.push({
       name,
-      dataType: toDataType(type),
+      dataType: ONNX_TYPE[type],
       dims: dims.map(BigInt),
       dataLocation: DataLocation.EXTERNAL,
       externalData: [
@@ -111,19 +130,16 @@ export class GraphBuilder {
     return this.#define(name);
   }
 
-  /** A one-dimensional int64 constant, or a scalar where `values` is a number. */
-  int64(values: readonly number[] | number): Value {
-    const name = `/constants/int64/${JSON.stringify(values)}`;
+  /** A constant of whole numbers: one-dimensional, or a scalar where `values` is a number. */
+  constant(type: IntegerType, values: readonly number[] | number): Value {
+    const name = `/constants/${type}/${JSON.stringify(values)}`;
     if (this.#valueNames.has(name)) return { name };
     const list = typeof values === 'number' ? [values] : values;
-    const bytes = new Uint8Array(list.length * 8);
-    const view = new DataView(bytes.buffer);
-    list.forEach((value, index) => view.setBigInt64(index * 8, BigInt(value), true));
     this.#initializers.push({
       name,
-      dataType: DataType.INT64,
+      dataType: ONNX_TYPE[type],
       dims: typeof values === 'number' ? [] : [BigInt(list.length)],
-      rawData: bytes,
+      rawData: encodeIntegers(type, list),
     });
     return this.#define(name);
   }
@@ -203,12 +219,27 @@ export class GraphBuilder {
   }
 }
 
+function encodeIntegers(type: IntegerType, values: readonly number[]): Uint8Array<ArrayBuffer> {
+  switch (type) {
+    case 'uint8':
+      return Uint8Array.from(values);
+    case 'int32':
+      return new Uint8Array(Int32Array.from(values).buffer);
+    case 'int64':
+      return new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+    default:
+      return unreachable(type);
+  }
+}
+
 function toAttribute(name: string, attribute: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
   switch (attribute.kind) {
     case 'int':
       return { name, type: AttributeType.INT, i: BigInt(attribute.value) };
     case 'float':
       return { name, type: AttributeType.FLOAT, f: attribute.value };
+    case 'string':
+      return { name, type: AttributeType.STRING, s: new TextEncoder().encode(attribute.value) };
     default:
       return unreachable(attribute);
   }
@@ -225,22 +256,5 @@ function toValueInfo(
         ? ({ case: 'dimValue', value: BigInt(size) } as const)
         : ({ case: 'dimParam', value: size } as const),
   }));
-  return { name, type: { value: { case: 'tensorType', value: { elemType: toDataType(type), shape: { dim } } } } };
-}
-
-function toDataType(type: GraphTensorType): DataType {
-  switch (type) {
-    case 'float32':
-      return DataType.FLOAT;
-    case 'float16':
-      return DataType.FLOAT16;
-    case 'uint8':
-      return DataType.UINT8;
-    case 'int32':
-      return DataType.INT32;
-    case 'int64':
-      return DataType.INT64;
-    default:
-      return unreachable(type);
-  }
+  return { name, type: { value: { case: 'tensorType', value: { elemType: ONNX_TYPE[type], shape: { dim } } } } };
 }
