@@ -9,12 +9,14 @@ import { isLoadError, LoadError } from '../contract/errors.ts';
 import { isCommit } from './model-id.ts';
 import { type Fetch, requestText, type TextRequestOptions } from './request.ts';
 import { findPathFault, invalid, isSize, type ListedFile, MAX_FILES } from './tree-entries.ts';
-import { encodePath } from './urls.ts';
+import type { BundledModel } from '../contract/worker-api.ts';
+import { encodePath, trimTrailingSlashes } from './urls.ts';
 
 const MAX_INDEX_BYTES = 4 * 1024 * 1024;
+const TIMEOUT_MS = 10_000;
 
-/** A model of the index. */
-export interface BundledModel {
+/** A model of the index, checked. */
+export interface BundledListing {
   /** Hash over the file list, 64 hex digits. */
   readonly commit: string;
   readonly files: readonly ListedFile[];
@@ -30,15 +32,32 @@ export async function readBundledModel(
   modelId: string,
   fetch: Fetch,
   options: Pick<TextRequestOptions, 'signal' | 'timeoutMs' | 'retry'>,
-): Promise<BundledModel | null> {
+): Promise<BundledListing | null> {
   const index = await readIndex(baseUrl, fetch, options);
   if (index === null || !Object.hasOwn(index, modelId)) return null;
   return checkModel(index[modelId]);
 }
 
+/**
+ * Every model that the page at `baseUrl` bundles, with the sum of its files; none where there is no index.
+ *
+ * @throws LoadError `network_unreachable`, `listing_invalid`, `aborted`
+ */
+export async function listBundledModels(
+  baseUrl: string,
+  options: { readonly signal?: AbortSignal | undefined; readonly fetch?: Fetch | undefined } = {},
+): Promise<readonly BundledModel[]> {
+  const { signal, fetch = globalThis.fetch } = options;
+  const index = await readIndex(baseUrl, fetch, { signal, timeoutMs: TIMEOUT_MS, retry: { attempts: 2 } });
+  return Object.entries(index ?? {}).map(([modelId, model]) => ({
+    modelId,
+    sizeBytes: checkModel(model).files.reduce((sum, file) => sum + file.sizeBytes, 0),
+  }));
+}
+
 /** Where a bundled file's bytes are. */
 export function bundledFileUrl(baseUrl: string, modelId: string, path: string): string {
-  return `${baseUrl}/models/${encodePath(modelId)}/${encodePath(path)}`;
+  return `${trimTrailingSlashes(baseUrl)}/models/${encodePath(modelId)}/${encodePath(path)}`;
 }
 
 async function readIndex(
@@ -47,10 +66,13 @@ async function readIndex(
   options: Pick<TextRequestOptions, 'signal' | 'timeoutMs' | 'retry'>,
 ): Promise<Readonly<Record<string, unknown>> | null> {
   const path = 'models/index.json';
-  const access = { endpoint: baseUrl, token: null, fetch };
+  const access = { endpoint: trimTrailingSlashes(baseUrl), token: null, fetch };
   try {
     const subject = { modelId: 'the bundled models', revision: null, path };
-    const answer = await requestText(access, `${baseUrl}/${path}`, subject, { ...options, maxBytes: MAX_INDEX_BYTES });
+    const answer = await requestText(access, `${access.endpoint}/${path}`, subject, {
+      ...options,
+      maxBytes: MAX_INDEX_BYTES,
+    });
     // Servers of single-page apps answer 200 with the page itself for a file that is not there.
     if (answer.response.headers.get('Content-Type')?.includes('text/html')) return null;
     const models = (parse(answer.text) as { models?: unknown } | null)?.models;
@@ -72,7 +94,7 @@ function parse(text: string): unknown {
   }
 }
 
-function checkModel(model: unknown): BundledModel {
+function checkModel(model: unknown): BundledListing {
   const { commit, files } = (typeof model === 'object' && model !== null ? model : {}) as Record<string, unknown>;
   if (typeof commit !== 'string' || !(isCommit(commit) || /^[0-9a-f]{64}$/.test(commit))) {
     throw invalid('a bundled model has no commit', null, null);

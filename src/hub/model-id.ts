@@ -3,6 +3,7 @@
  * harmless in a URL and in a header. Guarantees: nothing that fails here is sent anywhere; a token is never repeated.
  */
 import { LoadError } from '../contract/errors.ts';
+import { trimTrailingSlashes } from './urls.ts';
 
 /** The hub itself; any endpoint that speaks its protocol will do. */
 export const DEFAULT_ENDPOINT = 'https://huggingface.co';
@@ -76,7 +77,7 @@ export function checkEndpoint(endpoint: string): string {
       detail: { argument: 'endpoint' },
     });
   }
-  return url.href.replace(/\/+$/, '');
+  return trimTrailingSlashes(url.href);
 }
 
 /**

@@ -46,7 +46,7 @@ export async function errorFromResponse(response: Response, subject: RequestSubj
   return new LoadError('http_status', {
     message:
       `${new URL(subject.endpoint).host} answered ${response.status} for ${describe(subject)}` +
-      `${said.message === null ? '.' : `: ${said.message}`}`,
+      (said.message === null ? '.' : `: ${said.message}`),
     retryable: isRetryableStatus(response.status),
     detail: { ...detail, ...(retryAfterMs === null ? {} : { retryAfterMs }) },
   });
@@ -121,7 +121,7 @@ function nameError(
   if (status === 401 || status === 403) {
     if (/\bgated\b|access to model .* is restricted/i.test(words)) return gated;
     if (hasToken) {
-      const reason = words === '' ? '' : ` The server says: ${words}`;
+      const reason = words === '' ? '' : ` The server says: "${words}".`;
       return { code: 'unauthorized', message: `Asked ${endpoint} for ${modelId}.${reason} Check or renew the token.` };
     }
     return status === 401 ? notFound : null;

@@ -34,6 +34,11 @@ export function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }
 
+/** An address as others are built on it. */
+export function trimTrailingSlashes(url: string): string {
+  return url.replace(/\/+$/, '');
+}
+
 function modelApiUrl(endpoint: string, modelId: string): string {
   return `${endpoint}/api/models/${encodePath(modelId)}`;
 }

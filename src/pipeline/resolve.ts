@@ -18,7 +18,7 @@ import { bundledFileUrl, readBundledModel } from '../hub/bundled-index.ts';
 import { checkAccess, listFiles, type ListingOptions, readRevision } from '../hub/listing.ts';
 import { checkEndpoint, checkModelId, checkRevision, checkToken, DEFAULT_ENDPOINT, isCommit } from '../hub/model-id.ts';
 import type { Fetch, HubAccess } from '../hub/request.ts';
-import { resolveUrl } from '../hub/urls.ts';
+import { resolveUrl, trimTrailingSlashes } from '../hub/urls.ts';
 
 /** What to resolve. */
 export interface ResolveRequest {
@@ -83,7 +83,7 @@ async function findPinned(request: Checked, endpoint: string, deps: ResolveDeps)
   const { modelId, revision } = request;
   const isHash = isCommit(revision) || /^[0-9a-f]{64}$/.test(revision);
   if (!isHash) return null;
-  const places = deps.bundledBaseUrl === null ? [endpoint] : [trimSlashes(deps.bundledBaseUrl), endpoint];
+  const places = deps.bundledBaseUrl === null ? [endpoint] : [trimTrailingSlashes(deps.bundledBaseUrl), endpoint];
   for (const place of places) {
     const snapshot = await deps.records.getSnapshot(place, modelId, revision);
     if (snapshot !== null) return { ...snapshot, revision, offline: false };
@@ -94,7 +94,7 @@ async function findPinned(request: Checked, endpoint: string, deps: ResolveDeps)
 /** Null where the page does not bundle this model. */
 async function resolveBundled(request: Checked, bundledBaseUrl: string, deps: ResolveDeps): Promise<Snapshot | null> {
   const { modelId, revision } = request;
-  const baseUrl = trimSlashes(bundledBaseUrl);
+  const baseUrl = trimTrailingSlashes(bundledBaseUrl);
   const known = await findKnown(request, baseUrl, deps);
   if (request.offline) return known;
   try {
@@ -237,8 +237,4 @@ function notCached(
     detail: { modelId, revision, endpoint, ...cause?.detail },
     cause: cause ?? undefined,
   });
-}
-
-function trimSlashes(url: string): string {
-  return url.replace(/\/+$/, '');
 }

@@ -80,10 +80,10 @@ function findStops(fault: Fault | null, bodyBytes: number): Stops {
 async function sendPiece(exchange: Exchange, piece: Uint8Array, stops: Stops): Promise<boolean> {
   const { response, log, fault } = exchange;
   for (let at = 0; at < piece.byteLength || log.bytesSent >= stops.cutAt;) {
-    if (response.destroyed) return false;
+    if (isOver(response)) return false;
     if (log.bytesSent === stops.stallAt && fault?.type === 'stall') {
       await sleepUnlessClosed(response, fault.forMs ?? Infinity);
-      if (response.destroyed) return false;
+      if (isOver(response)) return false;
       stops = { ...stops, stallAt: Infinity };
     }
     if (log.bytesSent >= stops.cutAt) {
@@ -96,7 +96,7 @@ async function sendPiece(exchange: Exchange, piece: Uint8Array, stops: Stops): P
     const untilStop = Math.min(stops.cutAt, stops.stallAt) - log.bytesSent;
     const size = Math.min(piece.byteLength - at, untilStop, exchange.pace === null ? Infinity : PACED_BYTES);
     if (exchange.pace !== null) await exchange.pace(size);
-    if (response.destroyed) return false;
+    if (isOver(response)) return false;
     const flowing = response.write(piece.subarray(at, at + size));
     log.bytesSent += size;
     at += size;
@@ -134,6 +134,11 @@ async function flush(response: ServerResponse): Promise<void> {
   do {
     await new Promise((resolve) => setImmediate(resolve));
   } while (!response.destroyed && (response.socket?.writableLength ?? 0) > 0);
+}
+
+/** Read afresh each time: a client goes away whenever it likes. */
+function isOver(response: ServerResponse): boolean {
+  return response.destroyed;
 }
 
 async function drainOrClose(response: ServerResponse): Promise<void> {

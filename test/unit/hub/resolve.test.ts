@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { isLoadError, type LoadError, toErrorData } from '../../../src/contract/errors.ts';
+import { listBundledModels } from '../../../src/hub/bundled-index.ts';
+import { requestHub } from '../../../src/hub/request.ts';
 import { resolveSnapshot, type ResolveDeps, type ResolveRequest } from '../../../src/pipeline/resolve.ts';
 import { type Hub, startHub } from '../../hub/index.ts';
 import { MemoryRecords } from './records.ts';
@@ -136,23 +138,14 @@ describe('snapshots', () => {
 });
 
 describe('one error per cause', () => {
-  test.each([
-    '',
-    'a/b/c',
-    '../x',
-    'a/..',
-    'a b',
-    'org/-x',
-    'org/x.',
-    'a//b',
-    'https://x/y',
-    'a/b?c',
-    `${'x'.repeat(97)}`,
-  ])('invalid_argument: model id %j', async (modelId) => {
-    const error = await failure(resolve({ modelId }));
-    expect([error.code, error.detail['argument']]).toEqual(['invalid_argument', 'modelId']);
-    expect(hub.requests.entries).toHaveLength(0);
-  });
+  test.each(['', 'a/b/c', '../x', 'a/..', 'a b', 'org/-x', 'org/x.', 'a//b', 'https://x/y', 'a/b?c', 'x'.repeat(97)])(
+    'invalid_argument: model id %j',
+    async (modelId) => {
+      const error = await failure(resolve({ modelId }));
+      expect([error.code, error.detail['argument']]).toEqual(['invalid_argument', 'modelId']);
+      expect(hub.requests.entries).toHaveLength(0);
+    },
+  );
 
   test.each(['', 'a..b', 'a b', '/main', 'main/', 'x\u0000', 'a^b', '..'])(
     'invalid_argument: revision %j',
@@ -394,6 +387,23 @@ describe('the token', () => {
     expect(JSON.stringify([snapshot, notices, [...records.refs], [...records.snapshots]])).not.toContain('hf_');
   });
 
+  test('does not accompany a request to another origin, as for a signed address', async () => {
+    const access = { endpoint: hub.endpoint, token: TOKEN, fetch };
+    const subject = { modelId: 'acme/gated', revision: null, path: null };
+    const [file] = (await resolve({ modelId: 'acme/gated' }, { token: TOKEN })).files.slice(-1);
+    const signed = (await fetch(file?.url ?? '', { headers: { Authorization: `Bearer ${TOKEN}` }, redirect: 'manual' }))
+      .headers;
+    hub.requests.clear();
+    await (await requestHub(access, signed.get('Location') ?? '', subject)).arrayBuffer();
+    await (await requestHub(access, file?.url ?? '', subject, { headers: { Range: 'bytes=0-0' } })).arrayBuffer();
+    expect(hub.requests.entries.map((entry) => [entry.server, entry.hadAuthorization])).toEqual([
+      ['cdn', false],
+      ['hub', true],
+      ['cdn', false],
+    ]);
+    // Node's fetch drops the header on redirects by itself; what is proved here is the first row.
+  });
+
   test("a mirror's links to another host are followed on the mirror", async () => {
     const elsewhere: string[] = [];
     const first = `<https://hub.invalid/api/models/acme/many/tree/x?recursive=true&expand=false&cursor=NA>; rel="next"`;
@@ -499,6 +509,11 @@ describe('bundled models', () => {
     ]);
     expect(await (await fetch(snapshot.files[1]?.url ?? '')).text()).toBe('text');
     expect(hub.requests.entries).toHaveLength(0);
+  });
+
+  test('are listed with their sizes; a page without an index has none', async () => {
+    expect(await listBundledModels(baseUrl)).toEqual([{ modelId: 'firstlight/toy', sizeBytes: 26 }]);
+    expect(await listBundledModels(`${baseUrl}nowhere/`)).toEqual([]);
   });
 
   test('what is not bundled comes from the hub, with and without an index', async () => {
