@@ -1,0 +1,118 @@
+/**
+ * How each dtype encodes each weight, and the buffers and graph tensors that follow. Pure.
+ *
+ * In: a weight's role and size, and a dtype. Out: its encoding, the buffers that stage 5 fills, and the tensors that the
+ * graph declares over them. Names: a plain buffer is named like its weight; a quantised one has `.blocks` and `.scales`.
+ */
+import type { WeightSpec } from '../../blueprints/blueprint.ts';
+import {
+  type Dtype,
+  type GraphTensor,
+  type LoadPlan,
+  QUANT_BLOCK_SIZE,
+  type WeightBuffer,
+  type WeightEncoding,
+} from '../../contract/plan.ts';
+import {
+  BLOB_BYTES,
+  countRowBlocks,
+  isQuantEncoding,
+  type QuantEncoding,
+  SCALE_BYTES,
+  type ScaleType,
+} from '../../formats/quant-layout.ts';
+
+/** A weight as a dtype lays it out. */
+export interface WeightLayout {
+  readonly encoding: WeightEncoding;
+  readonly buffers: readonly WeightBuffer[];
+  readonly graphTensors: readonly GraphTensor[];
+}
+
+type Sized = Pick<WeightSpec, 'name' | 'role' | 'rows' | 'cols'>;
+
+/** Whether a dtype computes in float16, so that the device must have it. */
+export function needsFloat16(dtype: Dtype): boolean {
+  return dtype === 'fp16' || dtype === 'q4f16';
+}
+
+/** The number format of keys and values: that of the activations. */
+export function chooseKvType(dtype: Dtype): LoadPlan['kvType'] {
+  return needsFloat16(dtype) ? 'float16' : 'float32';
+}
+
+/** The encoding of one weight. */
+export function chooseEncoding({ role, cols }: Pick<WeightSpec, 'role' | 'cols'>, dtype: Dtype): WeightEncoding {
+  const plain = needsFloat16(dtype) ? 'f16' : 'f32';
+  if (dtype === 'fp32' || dtype === 'fp16') return plain;
+  switch (role) {
+    case 'matmul':
+      return dtype === 'q8' ? 'q8' : 'q4';
+    case 'lmHead':
+    case 'embedding':
+    case 'tiedEmbedding':
+      // One bit-width more than the rest: its error reaches every logit unaveraged (and, tied, every input too), where
+      // that of an inner matrix is diluted by the residual stream. llama.cpp's mixed formats do the same (Q6_K for output).
+      // GatherBlockQuantized reads whole blocks: a row that is none stays plain, the head with it for one rule.
+      return cols % QUANT_BLOCK_SIZE === 0 ? 'q8' : plain;
+    case 'norm':
+    case 'bias':
+    case 'rotary':
+      return plain; // a thousandth of the bytes, and far more sensitive than its share
+    default:
+      return role satisfies never;
+  }
+}
+
+/** The layout of one weight. */
+export function layOutWeight(weight: Sized, dtype: Dtype): WeightLayout {
+  const encoding = chooseEncoding(weight, dtype);
+  return isQuantEncoding(encoding)
+    ? layOutBlocks(weight, encoding, needsFloat16(dtype) ? 'float16' : 'float32')
+    : layOutValues(weight, encoding);
+}
+
+/** Bytes of all buffers of these weights. */
+export function sumWeightBytes(weights: readonly Sized[], dtype: Dtype): number {
+  return listBufferBytes(weights, dtype).reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+}
+
+/** Bytes of each buffer of these weights. */
+export function listBufferBytes(weights: readonly Sized[], dtype: Dtype): readonly number[] {
+  return weights.flatMap((weight) => layOutWeight(weight, dtype).buffers.map(({ sizeBytes }) => sizeBytes));
+}
+
+function layOutValues({ name, role, rows, cols }: Sized, encoding: 'f32' | 'f16'): WeightLayout {
+  const type = encoding === 'f16' ? 'float16' : 'float32';
+  const sizeBytes = rows * cols * (encoding === 'f16' ? 2 : 4);
+  const dims = role === 'norm' || role === 'bias' ? [cols] : [rows, cols];
+  return {
+    encoding,
+    buffers: [{ name, type, sizeBytes }],
+    graphTensors: [{ name, type, dims, buffer: name }],
+  };
+}
+
+function layOutBlocks({ name, role, rows, cols }: Sized, encoding: QuantEncoding, scaleType: ScaleType): WeightLayout {
+  const rowBlocks = countRowBlocks(cols);
+  const blobBytes = BLOB_BYTES[encoding];
+  const [blocks, scales] = [`${name}.blocks`, `${name}.scales`];
+  const buffers: WeightBuffer[] = [
+    { name: blocks, type: 'uint8', sizeBytes: rows * rowBlocks * blobBytes },
+    { name: scales, type: scaleType, sizeBytes: rows * rowBlocks * SCALE_BYTES[scaleType] },
+  ];
+  // MatMulNBits wants [rows, blocks, blob], GatherBlockQuantized [rows, bytes of a row]: the same bytes.
+  const forMatMul: GraphTensor = { name: blocks, type: 'uint8', dims: [rows, rowBlocks, blobBytes], buffer: blocks };
+  const forGather: GraphTensor = {
+    name: `${name}.gather`,
+    type: 'uint8',
+    dims: [rows, rowBlocks * blobBytes],
+    buffer: blocks,
+  };
+  const views = role === 'embedding' ? [forGather] : role === 'tiedEmbedding' ? [forMatMul, forGather] : [forMatMul];
+  return {
+    encoding,
+    buffers,
+    graphTensors: [...views, { name: scales, type: scaleType, dims: [rows, rowBlocks], buffer: scales }],
+  };
+}

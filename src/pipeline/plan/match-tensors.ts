@@ -1,0 +1,117 @@
+/**
+ * The architecture's weights against the checkpoint's tensors: every one found, of the right shape, of a loadable dtype, and
+ * nothing left over that would change what the model computes. Pure.
+ *
+ * In: weight specs with canonical names, and the tensor table. Out: each spec's sources, and the unused tensors, each with its
+ * reason. Guarantees: an error names everything that is wrong of its kind, not the first find only.
+ */
+import type { SourceSpec, WeightSpec } from '../../blueprints/blueprint.ts';
+import { type ErrorCode, LoadError } from '../../contract/errors.ts';
+import type { DecoderShape, LoadPlan, TensorSource } from '../../contract/plan.ts';
+import { isLoadableDtype } from '../../formats/safetensors-dtypes.ts';
+import type { LocatedTensor, TensorTable } from './read-headers.ts';
+
+/** The checkpoint, sorted out. */
+export interface MatchedTensors {
+  /** By weight name, in stacking order. */
+  readonly sources: ReadonlyMap<string, readonly TensorSource[]>;
+  readonly unused: LoadPlan['unusedTensors'];
+}
+
+/** Prefix under which a causal model keeps its decoder; base models are saved without it. */
+const DECODER_PREFIX = 'model.';
+
+/** Tensors that may be left out wherever they stand, each with its reason. The only exceptions. */
+const HARMLESS: readonly (readonly [RegExp, string])[] = [
+  [/(^|\.)rotary_emb\.inv_freq$/, 'a buffer of old transformers versions; computed from rope_theta instead'],
+  [/(^|\.)rotary_emb\.(cos|sin)_cached$/, 'a buffer of old transformers versions; computed from rope_theta instead'],
+];
+
+/** How many names a message holds; `detail` has all. */
+const NAMES_IN_MESSAGE = 5;
+
+/** @throws LoadError `tensor_missing`, `tensor_shape_mismatch`, `unsupported_dtype`, `unsupported_architecture` */
+export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, shape: DecoderShape): MatchedTensors {
+  const wanted = specs.flatMap((spec) => spec.sources);
+  const toFileName = findNaming(wanted, table);
+
+  const missing = wanted.map(({ tensor }) => toFileName(tensor)).filter((name) => !table.has(name));
+  if (missing.length > 0) {
+    throw fault('tensor_missing', `${missing.length} of ${wanted.length} are missing`, missing, { names: missing });
+  }
+  const located = wanted.map((source) => ({ source, found: table.get(toFileName(source.tensor)) as LocatedTensor }));
+  checkShapes(located);
+  checkDtypes(located);
+
+  const used = new Set(located.map(({ found }) => found.name));
+  const unused = [...table.values()].filter(({ name }) => !used.has(name));
+  return {
+    sources: new Map(
+      specs.map((spec) => [spec.name, spec.sources.map((source) => toSource(source, toFileName, table))]),
+    ),
+    unused: explainUnused(unused, shape),
+  };
+}
+
+/** Canonical name → name in this checkpoint: the one naming under which all are found, else the canonical one. */
+function findNaming(wanted: readonly SourceSpec[], table: TensorTable): (name: string) => string {
+  const namings: readonly ((name: string) => string)[] = [
+    (name) => name,
+    (name) => (name.startsWith(DECODER_PREFIX) ? name.slice(DECODER_PREFIX.length) : name),
+    (name) => DECODER_PREFIX + name,
+  ];
+  const complete = namings.find((toFileName) => wanted.every(({ tensor }) => table.has(toFileName(tensor))));
+  return complete ?? ((name) => name);
+}
+
+function checkShapes(located: readonly { source: SourceSpec; found: LocatedTensor }[]): void {
+  const wrong = located
+    .filter(({ source, found }) => source.shape.join() !== found.shape.join())
+    .map(({ source, found }) => ({ tensor: found.name, file: found.file, expected: source.shape, found: found.shape }));
+  if (wrong.length === 0) return;
+  const lines = wrong.map((w) => `${w.tensor} is [${w.found.join(', ')}], not [${w.expected.join(', ')}]`);
+  throw fault('tensor_shape_mismatch', `${wrong.length} differ`, lines, { tensors: wrong });
+}
+
+function checkDtypes(located: readonly { found: LocatedTensor }[]): void {
+  const wrong = located
+    .filter(({ found }) => !isLoadableDtype(found.dtype))
+    .map(({ found }) => ({ tensor: found.name, file: found.file, dtype: found.dtype }));
+  if (wrong.length === 0) return;
+  const lines = wrong.map(({ tensor, dtype }) => `${tensor} is ${dtype}`);
+  const what = `Only F32, F16 and BF16 can be loaded, but ${wrong.length} tensors are something else`;
+  throw fault('unsupported_dtype', what, lines, { tensors: wrong });
+}
+
+function toSource(source: SourceSpec, toFileName: (name: string) => string, table: TensorTable): TensorSource {
+  const { file, name, dtype, shape, start, end } = table.get(toFileName(source.tensor)) as LocatedTensor;
+  return { file, tensor: name, dtype: dtype as TensorSource['dtype'], shape, start, end };
+}
+
+/**
+ * A tensor inside a layer that the graph has but does not read would change every token: a bias that config.json denies, a norm
+ * of a newer family. Such a checkpoint loads, and then answers wrongly; so it is refused.
+ */
+function explainUnused(unused: readonly LocatedTensor[], shape: DecoderShape): LoadPlan['unusedTensors'] {
+  const explained = unused.map(({ name }) => ({ tensor: name, reason: findReason(name, shape) }));
+  const unknown = explained.filter(({ reason }) => reason === null).map(({ tensor }) => tensor);
+  if (unknown.length > 0) {
+    const what = `The layers hold ${unknown.length} tensors that ${shape.modelType} does not have`;
+    throw fault('unsupported_architecture', what, unknown, { modelType: shape.modelType, names: unknown });
+  }
+  return explained.map(({ tensor, reason }) => ({ tensor, reason: reason ?? '' }));
+}
+
+function findReason(name: string, { tiedEmbeddings, layerCount, modelType }: DecoderShape): string | null {
+  const harmless = HARMLESS.find(([pattern]) => pattern.test(name));
+  if (harmless) return harmless[1];
+  if (tiedEmbeddings && /(^|\.)lm_head\.weight$/.test(name)) return 'config.json ties it to the token embedding';
+  const layer = /(?:^|\.)layers\.(\d+)\./.exec(name)?.[1];
+  if (layer === undefined) return `outside of the decoder: ${modelType} does not read it`;
+  return Number(layer) >= layerCount ? `beyond the ${layerCount} layers that config.json states` : null;
+}
+
+function fault(code: ErrorCode, what: string, names: readonly string[], detail: Record<string, unknown>): LoadError {
+  const more = names.length > NAMES_IN_MESSAGE ? ` and ${names.length - NAMES_IN_MESSAGE} more` : '';
+  return new LoadError(code, { message: `${what}: ${names.slice(0, NAMES_IN_MESSAGE).join('; ')}${more}.`, detail });
+}
