@@ -14,22 +14,20 @@ export async function forEachConcurrent<T>(
   signal?: AbortSignal,
 ): Promise<void> {
   let next = 0;
-  let failed = false;
-  let failure: unknown;
+  const failures: unknown[] = [];
   const lane = async (): Promise<void> => {
-    while (!failed && next < items.length) {
+    while (failures.length === 0 && next < items.length) {
       const index = next++;
       try {
         throwIfAborted(signal);
         await work(items[index] as T, index);
       } catch (error) {
-        if (!failed) failure = error;
-        failed = true;
+        failures.push(error);
       }
     }
   };
   await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
-  if (failed) throw failure;
+  if (failures.length > 0) throw failures[0];
 }
 
 /** A counting semaphore whose waiters are served in order of arrival. */

@@ -39,7 +39,7 @@ export class TokenQueue<T> implements AsyncIterableIterator<T> {
     if (this.#end) {
       const { error } = this.#end;
       this.#end = 'done';
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
     return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
   }

@@ -146,7 +146,8 @@ export function fromErrorData(data: LoadErrorData): LoadError {
     stage: data.stage,
     retryable: data.retryable,
     detail: data.detail,
-    cause: data.cause === null ? undefined : 'code' in data.cause ? fromErrorData(data.cause) : toPlainError(data.cause),
+    cause:
+      data.cause === null ? undefined : 'code' in data.cause ? fromErrorData(data.cause) : toPlainError(data.cause),
   });
   error.message = data.message;
   if (data.stack !== undefined) error.stack = data.stack;

@@ -39,7 +39,7 @@ export async function openGpu(): Promise<GpuContext> {
     device = await adapter.requestDevice({
       label: 'firstlight',
       requiredFeatures: [...adapter.features] as GPUFeatureName[],
-      requiredLimits: info.limits as Record<string, number>,
+      requiredLimits: info.limits,
     });
   } catch (error) {
     throw new LoadError('device_lost', {

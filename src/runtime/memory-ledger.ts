@@ -60,7 +60,8 @@ export class MemoryLedger {
     buffer.destroy = () => {
       if (!destroyed) this.#book(purpose, -size, -1);
       destroyed = true;
-      return destroy();
+      destroy();
+      return undefined;
     };
     return buffer;
   }

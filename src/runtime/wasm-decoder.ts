@@ -105,7 +105,10 @@ class GrowingCache {
   /** Keeps the first `length` positions of every head. */
   truncate(length: number): void {
     if (length === this.#length) return;
-    if (length === 0) return this.clear();
+    if (length === 0) {
+      this.clear();
+      return;
+    }
     const { kvHeadCount, headDim } = this.#plan.shape;
     for (const { past } of this.#names) {
       const old = this.#tensors[past]?.data as Float32Array;

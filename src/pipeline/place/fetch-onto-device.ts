@@ -52,15 +52,17 @@ async function fetchOntoGpu(
   log.start('place');
   const place = await reserveOnGpu(plan, graph);
   try {
-    const [summary] = await runTogether<[DownloadSummary, void]>(signal, [
+    const [summary] = await runTogether<readonly [DownloadSummary, undefined]>(signal, [
       (either) => download(plan, repository, log, either),
-      (either) =>
-        log.run('fill', () =>
+      async (either) => {
+        await log.run('fill', () =>
           fillFromDownload(plan, repository, place, either, (done, total) => {
             log.progress('fill', done, total);
             log.progress('place', done, total);
           }),
-        ),
+        );
+        return undefined;
+      },
     ]);
     if (summary.restarted.length > 0) {
       // What was read before a file started over was not what the hub announced: fill again, from the verified files.

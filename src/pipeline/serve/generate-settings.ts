@@ -28,7 +28,7 @@ export function completeSettings(
   generationConfig: Readonly<Record<string, unknown>>,
   roomTokens: number,
 ): GenerateSettings {
-  const pick = (key: keyof GenerateOptions & string, fallback: number, check: Check): number => {
+  const pick = (key: keyof GenerateOptions, fallback: number, check: Check): number => {
     const given = options[key] ?? generationConfig[key] ?? fallback;
     if (typeof given !== 'number' || !check.holds(given)) {
       throw new LoadError('invalid_argument', {

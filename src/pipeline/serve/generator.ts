@@ -90,7 +90,7 @@ export async function runGeneration(
     streamer: new Streamer(),
   } as unknown as Parameters<PreTrainedModel['generate']>[0]);
 
-  if (session.failure !== undefined) throw session.failure;
+  if (session.failure !== undefined) throw session.failure as Error;
   if (signal.aborted) throw abortedError(signal);
   const finishReason = text.stopped
     ? 'stop'

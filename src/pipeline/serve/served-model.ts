@@ -98,8 +98,13 @@ export class ServedModel {
       try {
         return await work(either);
       } catch (error) {
-        throw disposal.aborted ? new LoadError('disposed', { stage: 'serve', cause: error }) : error;
+        throw isDisposal(disposal) ? new LoadError('disposed', { stage: 'serve', cause: error }) : error;
       }
     });
   }
+}
+
+/** A function, because TypeScript takes what it saw before an await for what holds after it. */
+function isDisposal(signal: AbortSignal): boolean {
+  return signal.aborted;
 }

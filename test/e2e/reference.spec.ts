@@ -1,0 +1,143 @@
+/**
+ * Numbers against Hugging Face transformers: logits and greedy ids in float32 on both devices, and how far the quantised
+ * dtypes are from them.
+ */
+import { readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { JSHandle, Page } from '@playwright/test';
+import type { Model } from '../../src/index.ts';
+import { checkpointFolder, expect, readReference, test } from './support.ts';
+
+const NAMES = readdirSync(fileURLToPath(new URL('../fixtures/reference/', import.meta.url)))
+  .filter((file) => file.endsWith('.json'))
+  .map((file) => file.replace('.json', ''))
+  .sort();
+
+/** Largest difference of a float32 logit: two float32 programs that sum in different orders stay well below it. */
+const LOGIT_TOLERANCE = 1e-3;
+
+/**
+ * Bounds on the mean KL divergence per token from float32, in nats. Eight bits in blocks of 32 move a weight by at most
+ * 0.4 % of the largest in its block, four bits by up to 7 %. The trained models are small, and lose more than large ones do;
+ * the random ones are the worst case: nothing in them is redundant.
+ */
+const KL_BOUND = { trained: { q8: 0.002, q4: 0.15 }, random: { q8: 0.01, q4: 1 } } as const;
+
+for (const name of NAMES) {
+  const folder = checkpointFolder(name);
+  test.describe(name, () => {
+    test.skip(folder === null, `the checkpoint of ${name} is not on this machine (../shared/data)`);
+
+    for (const device of ['webgpu', 'wasm'] as const) {
+      test(`float32 on ${device}: logits and greedy ids are those of transformers`, async ({ app, openHub }, info) => {
+        const { reference, logits } = await readReference(name);
+        const hub = await openHub({ 'test/model': { main: { directory: folder ?? '' } } });
+        const model = await loadModel(app, hub.endpoint, device, 'fp32');
+
+        let worst = 0;
+        for (const prompt of reference.prompts) {
+          const ours = await logitsOf(model, [prompt.inputIds]);
+          const theirs = logits(prompt.logits, prompt.logits.length);
+          worst = Math.max(worst, largestDifference(ours, theirs));
+        }
+        const { inputIds, ids } = reference.greedy;
+        const generated = await model.evaluate(
+          async (handle, [prompt, count]) => {
+            const made: number[] = [];
+            const options = { do_sample: false, repetition_penalty: 1, max_new_tokens: count };
+            for await (const { id } of handle.generate(prompt, options)) made.push(id);
+            return made;
+          },
+          [inputIds, ids.length] as const,
+        );
+        report(
+          info,
+          `${name} ${device} fp32: largest logit difference ${worst.toExponential(1)}, ${ids.length} greedy ids`,
+        );
+        expect(worst).toBeLessThan(LOGIT_TOLERANCE);
+        expect(ids.length).toBeGreaterThanOrEqual(100);
+        expect(generated).toEqual([...ids]);
+      });
+
+      test(`q8 and q4 on ${device}: KL divergence from float32`, async ({ app, openHub }, info) => {
+        const { reference, logits } = await readReference(name);
+        const hub = await openHub({ 'test/model': { main: { directory: folder ?? '' } } });
+        const { inputIds, logits: at } = reference.scoring;
+        const [positions, vocabSize] = at.shape;
+        const expected = logits(at, positions * vocabSize);
+        for (const dtype of ['q8', 'q4'] as const) {
+          const model = await loadModel(app, hub.endpoint, device, dtype);
+          // Each prefix is one token longer than the last: all but the first run one token.
+          const ours = await logitsOf(
+            model,
+            Array.from({ length: positions }, (_, position) => inputIds.slice(0, position + 1)),
+          );
+          const perToken = Array.from({ length: positions }, (_, position) => {
+            const row = [position * vocabSize, (position + 1) * vocabSize] as const;
+            return divergence(expected.subarray(...row), ours.subarray(...row));
+          });
+          const mean = perToken.reduce((sum, value) => sum + value, 0) / positions;
+          const bound = KL_BOUND[name.startsWith('tiny-') ? 'random' : 'trained'][dtype];
+          report(
+            info,
+            `${name} ${device} ${dtype}: KL per token mean ${mean.toFixed(5)}, worst ${Math.max(...perToken).toFixed(5)} (bound ${bound})`,
+          );
+          expect(mean).toBeLessThan(bound);
+          await model.evaluate((handle) => handle.dispose());
+        }
+      });
+    }
+  });
+}
+
+async function loadModel(
+  page: Page,
+  endpoint: string,
+  device: 'webgpu' | 'wasm',
+  dtype: 'fp32' | 'q8' | 'q4',
+): Promise<JSHandle<Model>> {
+  return page.evaluateHandle(
+    ([hub, on, as]) =>
+      window.firstlight
+        .createLoader({ hub: { endpoint: hub }, bundledBaseUrl: null })
+        .load('test/model', { device: on, dtype: as }),
+    [endpoint, device, dtype] as const,
+  );
+}
+
+/** Last-position logits of each prompt, one after another. */
+async function logitsOf(model: JSHandle<Model>, prompts: readonly (readonly number[])[]): Promise<Float32Array> {
+  const base64 = await model.evaluate(async (handle, all) => {
+    const rows: Float32Array[] = [];
+    for (const prompt of all) rows.push(await handle.logits(prompt));
+    const bytes = new Uint8Array(await new Blob(rows as Float32Array<ArrayBuffer>[]).arrayBuffer());
+    let text = '';
+    for (const byte of bytes) text += String.fromCharCode(byte);
+    return btoa(text);
+  }, prompts);
+  const bytes = Buffer.from(base64, 'base64');
+  return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+}
+
+function largestDifference(ours: Float32Array, theirs: Float32Array): number {
+  expect(ours.length).toBe(theirs.length);
+  return ours.reduce((worst, value, index) => Math.max(worst, Math.abs(value - (theirs[index] ?? NaN))), 0);
+}
+
+/** KL(p ‖ q) in nats of the distributions that two rows of logits stand for. */
+function divergence(p: Float32Array, q: Float32Array): number {
+  const logP = logSoftmax(p);
+  const logQ = logSoftmax(q);
+  return logP.reduce((sum, value, index) => sum + Math.exp(value) * (value - (logQ[index] ?? NaN)), 0);
+}
+
+function logSoftmax(logits: Float32Array): number[] {
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const total = Math.log(logits.reduce((sum, value) => sum + Math.exp(value - most), 0));
+  return Array.from(logits, (value) => value - most - total);
+}
+
+function report(info: { annotations: { type: string; description?: string }[] }, line: string): void {
+  info.annotations.push({ type: 'measured', description: line });
+  console.log(`  measured: ${line}`);
+}

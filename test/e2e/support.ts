@@ -1,0 +1,145 @@
+/**
+ * What the end-to-end tests share: a page of the built app with `window.firstlight`, local hubs, and reference outputs.
+ */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { expect, test as base } from '@playwright/test';
+import type { Page } from '@playwright/test';
+import type { ErrorCode, LoadErrorData } from '../../src/contract/errors.ts';
+import { startHub } from '../hub/index.ts';
+import type { Hub, RepositorySpec } from '../hub/index.ts';
+import type {} from '../../src/ui/window.d.ts';
+
+export { expect };
+
+/** A hub that ends with the test. */
+export const test = base.extend<{
+  app: Page;
+  openHub: (repositories: Readonly<Record<string, RepositorySpec>>) => Promise<Hub>;
+}>({
+  app: async ({ page }, use) => {
+    await openApp(page);
+    await use(page);
+  },
+  // Playwright wants the fixtures it depends on as a pattern, even where there are none.
+  // eslint-disable-next-line no-empty-pattern
+  openHub: async ({}, use) => {
+    const hubs: Hub[] = [];
+    await use(async (repositories) => {
+      const hub = await startHub({ repositories });
+      hubs.push(hub);
+      return hub;
+    });
+    await Promise.all(hubs.map((hub) => hub.close()));
+  },
+});
+
+/** The page, once its module has run. */
+export async function openApp(page: Page): Promise<void> {
+  await page.goto('/');
+  await page.waitForFunction(() => 'firstlight' in window);
+}
+
+/** The model that ships with the app. */
+export async function bundledModelId(page: Page): Promise<string> {
+  const [first] = await page.evaluate(() => window.firstlight.loader.bundled());
+  expect(first, 'the app brings a model').toBeDefined();
+  return first?.modelId ?? '';
+}
+
+/** What a rejected call of the page threw, as data; null where it resolved. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly stage: LoadErrorData['stage'];
+  readonly retryable: boolean;
+  readonly message: string;
+  readonly detail: Record<string, unknown>;
+}
+
+/** Loads in the page and disposes at once; yields the error if it fails. */
+export async function tryLoad(
+  page: Page,
+  modelId: string,
+  options: {
+    endpoint?: string;
+    token?: string;
+    revision?: string;
+    device?: 'auto' | 'webgpu' | 'wasm';
+    dtype?: 'auto' | 'fp32' | 'fp16' | 'q8' | 'q4' | 'q4f16';
+    contextTokens?: number;
+  } = {},
+): Promise<Failure | null> {
+  return page.evaluate(
+    async ([id, { endpoint, token, ...load }]) => {
+      const loader = window.firstlight.createLoader({
+        hub: { ...(endpoint ? { endpoint } : {}), ...(token ? { token } : {}) },
+        ...(endpoint ? { bundledBaseUrl: null } : {}),
+      });
+      try {
+        const model = await loader.load(id, load);
+        await model.dispose();
+        return null;
+      } catch (error) {
+        if (!window.firstlight.isLoadError(error)) throw error;
+        const { code, stage, retryable, message, detail } = error;
+        return { code, stage, retryable, message, detail };
+      } finally {
+        await loader.dispose();
+      }
+    },
+    [modelId, options] as const,
+  );
+}
+
+const FIXTURES = fileURLToPath(new URL('../fixtures/', import.meta.url));
+
+/** Real models that are not part of the project; tests that want them say so where they are absent. */
+export const SHARED_DATA = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
+
+/** Logits that Hugging Face transformers computed in float32. */
+export interface ReferenceLogits {
+  readonly file: string;
+  /** In float32 elements. */
+  readonly offset: number;
+}
+
+/** What `test/reference/` recorded for one model. */
+export interface Reference {
+  readonly model: string;
+  readonly vocabSize: number;
+  readonly prompts: readonly {
+    readonly name: string;
+    readonly inputIds: readonly number[];
+    readonly logits: ReferenceLogits & { readonly length: number };
+  }[];
+  readonly greedy: {
+    readonly inputIds: readonly number[];
+    readonly ids: readonly number[];
+    readonly minTop2Gap: number;
+  };
+  readonly scoring: {
+    readonly inputIds: readonly number[];
+    readonly logits: ReferenceLogits & { readonly shape: readonly [number, number] };
+  };
+}
+
+/** A reference, with a reader of its logits. */
+export async function readReference(
+  name: string,
+): Promise<{ reference: Reference; logits: (at: ReferenceLogits, length: number) => Float32Array }> {
+  const reference = JSON.parse(await readFile(`${FIXTURES}reference/${name}.json`, 'utf8')) as Reference;
+  const bytes = await readFile(`${FIXTURES}reference/${name}.f32`);
+  const all = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+  return { reference, logits: ({ offset }, length) => all.subarray(offset, offset + length) };
+}
+
+/** Where each reference's checkpoint lies; null where it is absent on this machine. */
+export function checkpointFolder(name: string): string | null {
+  const folder = name.startsWith('tiny-')
+    ? `${FIXTURES}models/${name}`
+    : name === 'tinystories-656k'
+      ? `${SHARED_DATA}tinystories-656k/hf-bf16`
+      : fileURLToPath(new URL(`../../public/models/firstlight/${name}`, import.meta.url));
+  return existsSync(folder) ? folder : null;
+}
