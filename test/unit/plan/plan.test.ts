@@ -1,0 +1,274 @@
+import { describe, expect, it } from 'vitest';
+import type { Dtype, LoadPlan } from '../../../src/contract/plan.ts';
+import { summarizePlan } from '../../../src/pipeline/plan/summary.ts';
+import { ADAPTER, errorOf, LLAMA_CONFIG, listTensors, makeRepository, makeSingle, plan } from './made-repository.ts';
+
+const request = (dtype: Dtype): { dtype: Dtype; device: 'auto'; contextTokens: null } => ({
+  dtype,
+  device: 'auto',
+  contextTokens: null,
+});
+const WITH_F16 = { ...ADAPTER, features: ['shader-f16'] };
+
+function tensorNamed(made: LoadPlan, name: string): LoadPlan['graphTensors'][number] | undefined {
+  return made.graphTensors.find((tensor) => tensor.name === name);
+}
+
+describe('planLoad', () => {
+  it('describes a small llama in fp32, every buffer and tensor', async () => {
+    const made = await plan(makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG)));
+    expect(made).toMatchObject({ dtype: 'fp32', device: 'webgpu', contextTokens: 512, kvType: 'float32' });
+    expect(made.dtypeReason).toMatch(/fp32/);
+    expect(tensorNamed(made, 'layers.0.attn.qkv')).toEqual({
+      name: 'layers.0.attn.qkv',
+      type: 'float32',
+      dims: [64 + 32 + 32, 64],
+      buffer: 'layers.0.attn.qkv',
+    });
+    expect(tensorNamed(made, 'layers.1.attn_norm')?.dims).toEqual([64]);
+    expect(tensorNamed(made, 'rotary.cos')?.dims).toEqual([512, 8]);
+    const qkv = made.weights.find((weight) => weight.name === 'layers.0.attn.qkv');
+    expect(qkv?.sources.map((source) => source.tensor)).toEqual(
+      ['q', 'k', 'v'].map((part) => `model.layers.0.self_attn.${part}_proj.weight`),
+    );
+    // Byte ranges as the header has them: sizes follow the shapes, in bf16.
+    expect(qkv?.sources.map(({ start, end }) => end - start)).toEqual([64 * 64 * 2, 32 * 64 * 2, 32 * 64 * 2]);
+
+    const parameters = 300 * 64 + 64 + 2 * (2 * 64 + 128 * 64 + 64 * 64 + 3 * 160 * 64);
+    expect(made.costs.parameterCount).toBe(parameters);
+    expect(made.costs.weightBytes).toBe(4 * (parameters + 2 * 512 * 8));
+    expect(made.costs.weightBytesByDtype.fp16).toBe(2 * (parameters + 2 * 512 * 8));
+    expect(made.costs.kvBytesPerToken).toBe(2 * 2 * 2 * 16 * 4);
+    expect(made.costs.kvCacheBytes).toBe(512 * made.costs.kvBytesPerToken);
+    expect(made.costs.downloadBytes).toBe(made.weightFiles[0]?.sizeBytes);
+  });
+
+  it('q4: matrices in 4 bits, the tied embedding in 8 and declared twice over the same bytes', async () => {
+    const made = await plan(makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG)), { request: request('q4') });
+    expect(tensorNamed(made, 'layers.0.mlp.down.blocks')).toMatchObject({ dims: [64, 5, 16], type: 'uint8' });
+    expect(tensorNamed(made, 'layers.0.mlp.down.scales')).toMatchObject({ dims: [64, 5], type: 'float32' });
+    expect(tensorNamed(made, 'embed.blocks')).toMatchObject({ dims: [300, 2, 32], buffer: 'embed.blocks' });
+    expect(tensorNamed(made, 'embed.gather')).toMatchObject({ dims: [300, 64], buffer: 'embed.blocks' });
+    expect(tensorNamed(made, 'norm')).toMatchObject({ dims: [64], type: 'float32' });
+    const buffers = made.weights.flatMap((weight) => weight.buffers);
+    expect(new Set(buffers.map(({ name }) => name)).size).toBe(buffers.length);
+    expect(made.graphTensors.every(({ buffer }) => buffers.some(({ name }) => name === buffer))).toBe(true);
+    expect(made.costs.weightBytes).toBe(buffers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
+    expect(made.costs.weightBytes).toBe(made.costs.weightBytesByDtype.q4);
+  });
+
+  it('q4f16: float16 scales, norms, tables and KV', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
+    const made = await plan(repository, { request: request('q4f16'), adapter: WITH_F16 });
+    const types = new Set(made.weights.flatMap((weight) => weight.buffers.map(({ type }) => type)));
+    expect([...types].sort()).toEqual(['float16', 'uint8']);
+    expect(made.kvType).toBe('float16');
+    expect(made.costs.kvBytesPerToken).toBe(2 * 2 * 2 * 16 * 2);
+  });
+
+  it('an untied embedding has the gather form only; a row that is no whole blocks stays plain', async () => {
+    const untied = { ...LLAMA_CONFIG, tie_word_embeddings: false };
+    const made = await plan(makeSingle(untied, listTensors(untied)), { request: request('q8') });
+    expect(tensorNamed(made, 'embed.blocks')).toBeUndefined();
+    expect(tensorNamed(made, 'embed.gather')).toBeDefined();
+    expect(tensorNamed(made, 'lm_head.blocks')?.dims).toEqual([300, 2, 32]);
+
+    const uneven = { ...LLAMA_CONFIG, hidden_size: 80, num_attention_heads: 5, num_key_value_heads: 1 };
+    const plain = await plan(makeSingle(uneven, listTensors(uneven)), { request: request('q4') });
+    expect(tensorNamed(plain, 'embed')).toMatchObject({ dims: [300, 80], type: 'float32' });
+    expect(tensorNamed(plain, 'layers.0.attn.o.blocks')?.dims).toEqual([80, 3, 16]);
+  });
+
+  it('reads sharded headers, a few kilobytes each, and no more', async () => {
+    const all = [...listTensors(LLAMA_CONFIG)];
+    const shards = new Map(
+      [0, 1, 2].map((i) => [`model-0000${i + 1}-of-00003.safetensors`, new Map(all.filter((_, n) => n % 3 === i))]),
+    );
+    const weight_map = Object.fromEntries(
+      [...shards].flatMap(([path, tensors]) => [...tensors.keys()].map((t) => [t, path])),
+    );
+    const repository = makeRepository(shards, {
+      'config.json': LLAMA_CONFIG,
+      'model.safetensors.index.json': { metadata: {}, weight_map },
+    });
+    const made = await plan(repository);
+    expect(made.weightFiles.map(({ path }) => path)).toEqual([...shards.keys()]);
+    expect([...repository.rangeBytes.keys()].sort()).toEqual([...shards.keys()]);
+    expect(Math.max(...repository.rangeBytes.values())).toBeLessThanOrEqual(64 * 1024);
+
+    const lost = makeRepository(shards, { 'config.json': LLAMA_CONFIG }); // without its index
+    expect((await plan(lost)).weights).toEqual(made.weights);
+  });
+
+  it('finds a base model, saved without the prefix "model."', async () => {
+    const bare = new Map([...listTensors(LLAMA_CONFIG)].map(([name, t]) => [name.replace(/^model\./, ''), t]));
+    const made = await plan(makeSingle(LLAMA_CONFIG, bare));
+    expect(made.weights.find(({ name }) => name === 'norm')?.sources[0]?.tensor).toBe('norm.weight');
+  });
+
+  it('lists unused tensors, each with its reason', async () => {
+    const tensors = listTensors(LLAMA_CONFIG);
+    tensors.set('lm_head.weight', { dtype: 'BF16', shape: [300, 64] });
+    tensors.set('model.layers.0.self_attn.rotary_emb.inv_freq', { dtype: 'F32', shape: [8] });
+    tensors.set('model.layers.2.mlp.up_proj.weight', { dtype: 'F8_E4M3', shape: [1] });
+    tensors.set('score.weight', { dtype: 'F64', shape: [1] });
+    const { unusedTensors } = await plan(makeSingle(LLAMA_CONFIG, tensors));
+    expect(unusedTensors.map(({ tensor }) => tensor)).toEqual([
+      'lm_head.weight',
+      'model.layers.0.self_attn.rotary_emb.inv_freq',
+      'model.layers.2.mlp.up_proj.weight',
+      'score.weight',
+    ]);
+    expect(unusedTensors.map(({ reason }) => reason).join('\n')).toMatch(/ties.*\n.*rope_theta.*\nbeyond.*\noutside/);
+  });
+
+  it('adds up what the cache holds, and summarises', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
+    const made = await plan(repository, {
+      status: (paths) =>
+        Promise.resolve(paths.map((path) => ({ path, sizeBytes: 9, cachedBytes: 7, complete: false }))),
+      request: request('q8'),
+    });
+    expect(made.costs.cachedBytes).toBe(7);
+    const summary = summarizePlan(made);
+    expect(summary.weightCount).toBe(made.weights.length);
+    expect(Object.values(summary.bytesByEncoding).reduce((a, b) => a + b)).toBe(made.costs.weightBytes);
+    expect(summary).not.toHaveProperty('weights');
+    expect(summary).not.toHaveProperty('graphTensors');
+  });
+});
+
+describe('refusals', () => {
+  it('file_not_found: no config.json', async () => {
+    const error = await errorOf(plan(makeRepository(new Map([['model.safetensors', listTensors(LLAMA_CONFIG)]]))));
+    expect([error.code, error.detail.file]).toEqual(['file_not_found', 'config.json']);
+  });
+
+  it.each([['{'], ['[]'], ['null']])('config_invalid: %s', async (text) => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG), { 'config.json': text });
+    expect((await errorOf(plan(repository))).code).toBe('config_invalid');
+  });
+
+  it('config_invalid: a damaged generation_config.json', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG), { 'generation_config.json': '{' });
+    expect((await errorOf(plan(repository))).detail.file).toBe('generation_config.json');
+  });
+
+  it('unsupported_architecture lists what is supported', async () => {
+    const error = await errorOf(plan(makeSingle({ ...LLAMA_CONFIG, model_type: 'mamba' }, new Map())));
+    expect(error.code).toBe('unsupported_architecture');
+    expect(error.detail.supported).toContain('llama');
+  });
+
+  it('no_safetensors says what else is there', async () => {
+    const repository = makeRepository(new Map(), {
+      'config.json': LLAMA_CONFIG,
+      'pytorch_model.bin': 'x',
+      'model-q4.gguf': 'x',
+      'onnx/model.onnx': 'x',
+    });
+    const error = await errorOf(plan(repository));
+    expect(error.code).toBe('no_safetensors');
+    expect(error.message).toMatch(/PyTorch, GGUF, ONNX/);
+  });
+
+  it('file_not_found names every shard that the index names and the snapshot lacks', async () => {
+    const repository = makeRepository(new Map(), {
+      'config.json': LLAMA_CONFIG,
+      'model.safetensors.index.json': { weight_map: { a: 'x-1.safetensors', b: 'x-2.safetensors' } },
+    });
+    const error = await errorOf(plan(repository));
+    expect([error.code, error.detail.files]).toEqual(['file_not_found', ['x-1.safetensors', 'x-2.safetensors']]);
+  });
+
+  it('a 100 MB header bomb fails before it is fetched', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, new Map());
+    const files = repository.snapshot.files.map((file) =>
+      file.path === 'model.safetensors' ? { ...file, sizeBytes: 5e9 } : file,
+    );
+    let requestedBytes = 0;
+    const error = await errorOf(
+      plan(repository, {
+        snapshot: { ...repository.snapshot, files },
+        readRange: (_, start, end) => {
+          requestedBytes += end - start;
+          const bytes = new Uint8Array(end - start);
+          new DataView(bytes.buffer).setBigUint64(0, 100_000_001n, true);
+          return Promise.resolve(bytes);
+        },
+      }),
+    );
+    expect([error.code, error.detail.reason]).toEqual(['safetensors_invalid', 'header_too_large']);
+    expect(requestedBytes).toBeLessThanOrEqual(64 * 1024);
+  });
+
+  it('tensor_missing names all of them', async () => {
+    const tensors = listTensors(LLAMA_CONFIG);
+    const gone = ['model.norm.weight', 'model.layers.1.mlp.up_proj.weight', 'model.layers.0.self_attn.k_proj.weight'];
+    gone.forEach((name) => tensors.delete(name));
+    const error = await errorOf(plan(makeSingle(LLAMA_CONFIG, tensors)));
+    expect(error.code).toBe('tensor_missing');
+    expect(new Set(error.detail.names as string[])).toEqual(new Set(gone));
+  });
+
+  it('tensor_shape_mismatch names all of them, with both shapes', async () => {
+    const tensors = listTensors(LLAMA_CONFIG);
+    tensors.set('model.norm.weight', { dtype: 'BF16', shape: [65] });
+    tensors.set('model.embed_tokens.weight', { dtype: 'BF16', shape: [64, 300] });
+    const error = await errorOf(plan(makeSingle(LLAMA_CONFIG, tensors)));
+    expect(error.code).toBe('tensor_shape_mismatch');
+    expect(error.detail.tensors).toEqual([
+      { tensor: 'model.embed_tokens.weight', file: 'model.safetensors', expected: [300, 64], found: [64, 300] },
+      { tensor: 'model.norm.weight', file: 'model.safetensors', expected: [64], found: [65] },
+    ]);
+  });
+
+  it('unsupported_dtype names needed tensors, not unused ones', async () => {
+    const tensors = listTensors(LLAMA_CONFIG);
+    tensors.set('model.norm.weight', { dtype: 'F64', shape: [64] });
+    tensors.set('extra', { dtype: 'I8', shape: [64] });
+    const error = await errorOf(plan(makeSingle(LLAMA_CONFIG, tensors)));
+    expect([error.code, error.detail.tensors]).toEqual([
+      'unsupported_dtype',
+      [{ tensor: 'model.norm.weight', file: 'model.safetensors', dtype: 'F64' }],
+    ]);
+  });
+
+  it('unsupported_architecture: a layer tensor that the graph would ignore', async () => {
+    const tensors = listTensors(LLAMA_CONFIG);
+    tensors.set('model.layers.0.self_attn.q_norm.weight', { dtype: 'BF16', shape: [16] });
+    const error = await errorOf(plan(makeSingle(LLAMA_CONFIG, tensors)));
+    expect(error.code).toBe('unsupported_architecture');
+    expect(error.detail.names).toEqual(['model.layers.0.self_attn.q_norm.weight']);
+  });
+
+  it('safetensors_invalid: one tensor in two files', async () => {
+    const tensors = listTensors(LLAMA_CONFIG);
+    const twice = new Map([['model.norm.weight', { dtype: 'BF16', shape: [64] }]]);
+    const shards = new Map([
+      ['model-1-of-2.safetensors', tensors],
+      ['model-2-of-2.safetensors', twice],
+    ]);
+    const error = await errorOf(plan(makeRepository(shards, { 'config.json': LLAMA_CONFIG })));
+    expect([error.code, error.detail.reason]).toEqual(['safetensors_invalid', 'tensor_in_two_files']);
+  });
+
+  it('size_mismatch: a reader that returns less', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
+    const error = await errorOf(plan(repository, { readRange: () => Promise.resolve(new Uint8Array(5)) }));
+    expect(error.code).toBe('size_mismatch');
+  });
+
+  it('aborted', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
+    const controller = new AbortController();
+    const work = plan(repository, {
+      signal: controller.signal,
+      readRange: (...range) => {
+        controller.abort();
+        return repository.readRange(...range);
+      },
+    });
+    expect((await errorOf(work)).code).toBe('aborted');
+  });
+});
