@@ -16,9 +16,6 @@ export type QuantEncoding = Extract<WeightEncoding, 'q8' | 'q4'>;
 /** Number format of a block's scale. */
 export type ScaleType = 'float32' | 'float16';
 
-/** Bits per code. */
-export const QUANT_BITS: Readonly<Record<QuantEncoding, number>> = { q8: 8, q4: 4 };
-
 /** Bytes of codes in a block. */
 export const BLOB_BYTES: Readonly<Record<QuantEncoding, number>> = { q8: QUANT_BLOCK_SIZE, q4: QUANT_BLOCK_SIZE / 2 };
 

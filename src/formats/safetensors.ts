@@ -23,7 +23,7 @@ export const HEADER_LENGTH_BYTES = 8;
 export const MAX_HEADER_BYTES = 100_000_000;
 
 /** What can be wrong with a header: one name for each invariant. */
-export type SafetensorsFault =
+type SafetensorsFault =
   | 'file_too_short'
   | 'header_too_large'
   | 'header_beyond_file'

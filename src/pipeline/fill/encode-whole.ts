@@ -16,13 +16,13 @@ import { listRowBlocks } from './row-blocks.ts';
 export type ReadBytesSync = (file: string, start: number, end: number) => Uint8Array;
 
 /** Buffers by name, each as long as planned. */
-export type EncodedBuffers = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+type EncodedBuffers = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 
 /**
  * All buffers of one weight.
  * @throws LoadError `size_mismatch` (a short read), `unsupported_dtype` (a value too large for float16)
  */
-export function encodeWhole(weight: PlannedWeight, readSync: ReadBytesSync, tables: TableSource): EncodedBuffers {
+function encodeWhole(weight: PlannedWeight, readSync: ReadBytesSync, tables: TableSource): EncodedBuffers {
   const buffers = new Map(weight.buffers.map(({ name, sizeBytes }) => [name, new Uint8Array(sizeBytes)]));
   const coverage = new Coverage(weight.buffers);
   const place = ({ buffer, offset, bytes }: BufferPiece): void => {

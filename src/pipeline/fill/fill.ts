@@ -17,7 +17,7 @@ import { encodeBlock, encodeTable } from './encode-block.ts';
 import { listReadSpans, type ReadSpan } from './row-blocks.ts';
 
 /** Exactly the bytes `[start, end)` of a file; must itself watch the signal. */
-export type ReadBytes = (
+type ReadBytes = (
   file: string,
   start: number,
   end: number,

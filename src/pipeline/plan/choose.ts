@@ -20,7 +20,7 @@ export interface DtypeCost {
 }
 
 /** Longer contexts cost memory that most conversations never touch; a request may ask for more. */
-export const DEFAULT_CONTEXT_TOKENS = 2048;
+const DEFAULT_CONTEXT_TOKENS = 2048;
 
 /** Up to here full precision costs nothing that anybody notices. */
 const FP32_MAX_BYTES = 64 * 2 ** 20;

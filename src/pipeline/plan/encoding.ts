@@ -42,7 +42,7 @@ export function chooseKvType(dtype: Dtype): LoadPlan['kvType'] {
 }
 
 /** The encoding of one weight. */
-export function chooseEncoding({ role, cols }: Pick<WeightSpec, 'role' | 'cols'>, dtype: Dtype): WeightEncoding {
+function chooseEncoding({ role, cols }: Pick<WeightSpec, 'role' | 'cols'>, dtype: Dtype): WeightEncoding {
   const plain = needsFloat16(dtype) ? 'f16' : 'f32';
   if (dtype === 'fp32' || dtype === 'fp16') return plain;
   switch (role) {

@@ -50,7 +50,7 @@ const SHAPE: DecoderShape = {
   maxContextTokens: 64,
 };
 
-export const CONTEXT_TOKENS = 5;
+const CONTEXT_TOKENS = 5;
 
 /** Tensors are laid into the files by name, alternating, so that stacks are split over files and out of order. */
 export function makePlan(weights: readonly HandmadeWeight[], dtype: Exclude<SourceDtype, 'F16'> = 'BF16'): Handmade {
