@@ -17,12 +17,7 @@ import { encodeBlock, encodeTable } from './encode-block.ts';
 import { listReadSpans, type ReadSpan } from './row-blocks.ts';
 
 /** Exactly the bytes `[start, end)` of a file; must itself watch the signal. */
-type ReadBytes = (
-  file: string,
-  start: number,
-  end: number,
-  signal: AbortSignal | undefined,
-) => Promise<Uint8Array>;
+type ReadBytes = (file: string, start: number, end: number, signal: AbortSignal | undefined) => Promise<Uint8Array>;
 
 /** What {@link fillWeights} needs. */
 export interface FillRequest {
