@@ -52,7 +52,8 @@ export function formatCount(count: number | null | undefined): string {
 
 /** `1,234,567`. */
 export function formatInteger(count: number | null | undefined): string {
-  return isCount(count) ? GROUPED.format(count) : NOTHING;
+  // Intl writes negative zero as “-0”; adding zero makes it plain.
+  return isCount(count) ? GROUPED.format(count + 0) : NOTHING;
 }
 
 /** A fraction from 0 to 1 as whole percent, never 100 before the end: `99%`. */
