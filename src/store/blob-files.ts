@@ -8,13 +8,14 @@
  * Miss values: `null` for a file that is not there, `false` for a move or removal of nothing. Whoever opens, moves or
  * removes a file holds that blob's lock (blob-lock.ts), so two tabs never meet here.
  */
-import { toStorageError, storageUnavailable } from './storage-error.ts';
+import { tryBlobLock } from './blob-lock.ts';
+import { isQuotaError, storageUnavailable, toStorageError } from './storage-error.ts';
 
 /** A `FileSystemSyncAccessHandle`; declared here because the DOM's types leave it to workers. */
 export interface SyncFile {
   /** Bytes read; fewer than asked at the file's end. */
   read(target: Uint8Array, options: { at: number }): number;
-  /** Bytes written; fewer than given where the disk is full. */
+  /** Bytes written. Anything else than what was given means failure: Chromium 156 returns 2^32 - 8 for a full disk. */
   write(bytes: Uint8Array, options: { at: number }): number;
   truncate(sizeBytes: number): void;
   getSize(): number;
@@ -65,7 +66,9 @@ export class BlobFiles {
 
   /** Opens a half-written file for reading and writing, creating it. Exclusive: close it. */
   async openPartial(key: string): Promise<SyncFile> {
-    const handle = (await this.#partial.getFileHandle(key, { create: true })) as unknown as WorkerFileHandle;
+    const handle = (await this.#partial.getFileHandle(key, { create: true }).catch((error: unknown) => {
+      throw toStorageError(error, `Creating ${key}`);
+    })) as unknown as WorkerFileHandle;
     if (typeof handle.createSyncAccessHandle !== 'function') throw storageUnavailable('Synchronous file access');
     // The handle of a tab that just died may outlive its lock for a moment.
     for (let attempt = 0; ; attempt++) {
@@ -101,6 +104,34 @@ export class BlobFiles {
     return removeFile(this.#partial, key);
   }
 
+  /**
+   * How many of so many more bytes the browser would take, found out by asking for them: a scratch file is stretched and
+   * removed. Nothing is written. Exact where all fit, else by halving, to a 4,096th.
+   */
+  async findRoom(sizeBytes: number): Promise<number> {
+    const name = `room-${crypto.randomUUID()}`;
+    // Under a lock like every partial file, so that another tab's sweep leaves it alone.
+    const found = await tryBlobLock(name, async () => {
+      try {
+        const file = await this.openPartial(name);
+        try {
+          return stretch(file, sizeBytes);
+        } finally {
+          // Given back before closing: Chromium's account of a closed file lags behind.
+          file.truncate(0);
+          file.close();
+        }
+      } catch (error) {
+        // Not even an empty file.
+        if (isQuotaError(error)) return 0;
+        throw error;
+      } finally {
+        await this.removePartial(name);
+      }
+    });
+    return found ?? sizeBytes;
+  }
+
   async listBlobs(): Promise<readonly StoredFile[]> {
     return listFiles(this.#blobs);
   }
@@ -117,6 +148,27 @@ const OPEN_RETRY_MS = 50;
 interface WorkerFileHandle {
   createSyncAccessHandle?(): Promise<SyncFile>;
   move?(target: FileSystemDirectoryHandle, name: string): Promise<void>;
+}
+
+function stretch(file: SyncFile, sizeBytes: number): number {
+  const fits = (bytes: number): boolean => {
+    try {
+      file.truncate(bytes);
+      // Chromium 156 says nothing where the quota is exceeded, and leaves the size as it was.
+      return file.getSize() === bytes;
+    } catch (error) {
+      if (isQuotaError(error)) return false;
+      throw toStorageError(error, 'Asking for room');
+    }
+  };
+  if (fits(sizeBytes)) return sizeBytes;
+  let [low, high] = [0, sizeBytes];
+  while (high - low > Math.max(1, sizeBytes / 4096)) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 async function getFile(folder: FileSystemDirectoryHandle, name: string): Promise<File | null> {

@@ -153,8 +153,9 @@ export async function sweep(store: CacheStore): Promise<readonly string[]> {
     const hasRecord = recorded.includes(key);
     if (hasRecord && needed.has(key)) continue;
     const done = await tryBlobLock(key, async () => {
-      // Looked at again under the lock: another tab may have finished it since.
-      if (!hasRecord && ((await records.getBlob(key)) ?? (await records.getJournal(key))) !== null) return false;
+      // Looked at again under the lock: another tab may have begun or finished it since.
+      const recordedNow = ((await records.getBlob(key)) ?? (await records.getJournal(key))) !== null;
+      if (recordedNow && (!hasRecord || (await countUsers(await readView(records))).has(key))) return false;
       await dropBlob(store, key);
       return true;
     });

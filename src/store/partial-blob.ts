@@ -113,7 +113,7 @@ export class PartialBlob {
     }
     if (written !== bytes.byteLength) {
       throw new LoadError('quota_exceeded', {
-        message: `The disk took ${written} of ${bytes.byteLength} bytes.`,
+        message: `The browser refused ${bytes.byteLength} bytes at ${offset}: no room is left.`,
         detail: { key, offset },
       });
     }

@@ -8,8 +8,8 @@ import { LoadError } from '../contract/errors.ts';
 import type { CacheEntry, CacheUsage } from '../contract/cache.ts';
 import type { BlobFiles } from './blob-files.ts';
 import { deleteSnapshots, listCache } from './catalog.ts';
+import type { CacheStore } from './catalog.ts';
 import { toSnapshotKey } from './records.ts';
-import type { CacheRecords } from './records.ts';
 
 /** What the browser says about this origin's storage. */
 export async function readEstimate(): Promise<{
@@ -34,50 +34,66 @@ export async function readUsage(files: BlobFiles): Promise<CacheUsage> {
 }
 
 /**
- * Makes room for `neededBytes`, sparing the snapshot `keepKey`. Returns what was deleted.
+ * Makes room for `neededBytes`, sparing the snapshot `keepKey`. Returns what was deleted. Runs in a dedicated worker.
  * @throws LoadError `quota_exceeded`
  */
 export async function ensureRoom(
-  store: { readonly files: BlobFiles; readonly records: CacheRecords },
+  store: CacheStore,
   neededBytes: number,
   keepKey: string,
 ): Promise<readonly CacheEntry[]> {
-  if (neededBytes === 0) return [];
-  const wantedBytes = neededBytes + RECORD_MARGIN_BYTES;
-  const { freeBytes } = await readEstimate();
-  if (wantedBytes <= freeBytes) return [];
-
+  let freeBytes = await findRoom(store.files, neededBytes);
+  if (freeBytes >= neededBytes) return [];
   const candidates = (await listCache(store))
     .filter((entry) => !entry.pinned && toSnapshotKey(entry) !== keepKey && entry.sizeBytes > 0)
     .sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
-  const evictableBytes = candidates.reduce((sum, entry) => sum + entry.sizeBytes, 0);
   const evicted: CacheEntry[] = [];
-  if (wantedBytes <= freeBytes + evictableBytes) {
+  const evictableBytes = candidates.reduce((sum, entry) => sum + entry.sizeBytes, 0);
+  if (neededBytes <= freeBytes + evictableBytes) {
     for (const entry of candidates) {
       const { deleted } = await deleteSnapshots(store, [entry]);
-      if (deleted.length > 0) evicted.push(entry);
-      if (wantedBytes <= (await readEstimate()).freeBytes) return evicted;
+      if (deleted.length === 0) continue;
+      evicted.push(entry);
+      freeBytes = await findRoom(store.files, neededBytes);
+      if (freeBytes >= neededBytes) return evicted;
     }
   }
-  const left = (await readEstimate()).freeBytes;
-  throw new LoadError('quota_exceeded', {
-    message:
-      `${toMegabytes(neededBytes)} are needed and ${toMegabytes(left)} are free. ` +
-      (candidates.length > 0
-        ? `Deleting ${candidates.map((entry) => entry.modelId).join(', ')} from the cache would not be enough.`
-        : 'Free some disk space, or delete or unpin models in the cache.'),
-    detail: {
-      neededBytes,
-      freeBytes: left,
-      evictable: candidates
-        .filter((entry) => !evicted.includes(entry))
-        .map(({ modelId, commit, sizeBytes }) => ({ modelId, commit, sizeBytes })),
-    },
-  });
+  const left = candidates.filter((entry) => !evicted.includes(entry));
+  throw shortageError(neededBytes, freeBytes, left);
 }
 
 /** IndexedDB and the file system's own records need some room too. */
 const RECORD_MARGIN_BYTES = 256 * 1024;
+
+/**
+ * How much of `neededBytes` there is room for. The estimate alone does not do: Chromium reports a quota that is the same for
+ * everybody (so that it tells nothing about the disk or a private window) and enforces another. So the browser is asked
+ * for the bytes themselves as well.
+ */
+async function findRoom(files: BlobFiles, neededBytes: number): Promise<number> {
+  if (neededBytes === 0) return 0;
+  const wantedBytes = neededBytes + RECORD_MARGIN_BYTES;
+  const { freeBytes } = await readEstimate();
+  const room = Math.min(freeBytes, await files.findRoom(Math.min(wantedBytes, freeBytes)));
+  return Math.max(0, room - RECORD_MARGIN_BYTES);
+}
+
+function shortageError(neededBytes: number, freeBytes: number, evictable: readonly CacheEntry[]): LoadError {
+  const names = evictable.map((entry) => entry.modelId).join(', ');
+  return new LoadError('quota_exceeded', {
+    stage: 'fetch',
+    message:
+      `${toMegabytes(neededBytes)} are needed and about ${toMegabytes(freeBytes)} are free. ` +
+      (evictable.length > 0
+        ? `Deleting what else is in the cache (${names}) would not be enough, or it is in use.`
+        : 'Free some disk space, or delete or unpin models in the cache.'),
+    detail: {
+      neededBytes,
+      freeBytes,
+      evictable: evictable.map(({ modelId, commit, sizeBytes }) => ({ modelId, commit, sizeBytes })),
+    },
+  });
+}
 
 function toMegabytes(sizeBytes: number): string {
   return `${(sizeBytes / 1e6).toFixed(1)} MB`;

@@ -67,7 +67,7 @@ export class BlobTransfer implements RequestSource {
   readonly restarts: RestartedFile['reason'][] = [];
   readonly notices: string[] = [];
 
-  readonly #server: ServerKnowledge = { directUrl: null, wholeOnly: false };
+  readonly #server: ServerKnowledge = { directUrl: null, rangesWork: false, wholeOnly: false };
   readonly #deps: TransferDeps;
   readonly #origin: BlobOrigin;
   readonly #onIdle: () => void;
@@ -124,7 +124,7 @@ export class BlobTransfer implements RequestSource {
 
   takeRequest(urgency: 'urgent' | 'bulk'): (() => Promise<void>) | null {
     const partial = this.#partial;
-    if (!partial || this.#stopping || this.#streaming) return null;
+    if (!partial || this.#stopping || this.#streaming || this.#failure || this.#restart) return null;
     if (this.#server.wholeOnly && this.#requests.size > 0) return null;
     const range = this.#chooseRange(partial, urgency === 'urgent' ? 'range' : 'whole');
     if (!range) return null;

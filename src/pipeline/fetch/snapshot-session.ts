@@ -7,16 +7,17 @@
  * running and nothing locked.
  */
 import { throwIfAborted } from '../../base/abort.ts';
-import type { DownloadSummary, FetchProgress, FileStatus, RestartedFile } from '../../contract/cache.ts';
+import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
 import { holdSnapshot } from '../../store/blob-lock.ts';
 import { readStatus } from '../../store/catalog.ts';
 import { toBlobKey } from '../../store/journal.ts';
-import { ensureRoom } from '../../store/quota.ts';
 import { toSnapshotKey } from '../../store/records.ts';
 import type { BlobTransfer, TransferDeps } from './blob-transfer.ts';
 import { openVerifiedBlob } from './blob-transfer.ts';
+import { downloadFiles } from './download.ts';
+import type { DownloadContext } from './download.ts';
 import { explainUnreachable } from './unreachable.ts';
 
 /** On whose behalf files are fetched. */
@@ -109,53 +110,25 @@ export class SnapshotSession {
     const both = this.#bind(signal);
     throwIfAborted(both);
     // A `waitRange` sent right behind must find this download, though it takes some awaiting to begin.
-    const begun = this.#prepare(paths);
-    try {
-      return await this.#download(paths, both, onProgress, begun);
-    } finally {
-      begun();
-    }
-  }
-
-  async #download(
-    paths: readonly string[],
-    both: AbortSignal,
-    onProgress: (progress: FetchProgress) => void,
-    begun: () => void,
-  ): Promise<DownloadSummary> {
-    const items = await this.#listDownload(paths);
-    const meter = new DownloadMeter(items, onProgress);
-    const notices: string[] = [];
-    const stop = new AbortController();
-    const stopSignal = AbortSignal.any([both, stop.signal]);
-    const started = items.filter((item) => !item.complete);
-    const timer = setInterval(() => meter.report(), this.#deps.tuning.progressIntervalMs);
+    const onBegun = this.#prepare(paths);
     try {
       await this.#touch(paths);
-      notices.push(...(await this.#makeRoom(started)));
-      meter.report();
-      const fetched = this.#fetchAll(started, stop, stopSignal);
-      begun();
-      await fetched;
-      throwIfAborted(both);
-      meter.finish();
-    } catch (error) {
-      throw isLoadError(error) && error.code === 'network_unreachable' ? await explainUnreachable(error, both) : error;
+      const context: DownloadContext = {
+        deps: this.#deps,
+        snapshotKey: toSnapshotKey(this.#snapshot),
+        getTransfer: (key, file) => this.#getTransfer(key, file),
+        explain: (error, file) => this.#explain(error, file),
+        onBegun,
+        onProgress,
+      };
+      return await downloadFiles(
+        context,
+        paths.map((path) => this.#getFile(path)),
+        both,
+      );
     } finally {
-      clearInterval(timer);
-      stop.abort();
-      await Promise.all(started.map(async (item) => item.transfer?.settled()));
+      onBegun();
     }
-    const transfers = started.flatMap((item) => (item.transfer ? [{ item, transfer: item.transfer }] : []));
-    return {
-      totalBytes: meter.totalBytes,
-      networkBytes: meter.networkBytes,
-      cachedBytes: Math.max(0, meter.totalBytes - meter.networkBytes),
-      restarted: transfers.flatMap(({ item, transfer }): RestartedFile[] =>
-        transfer.restarts.map((reason) => ({ path: item.file.path, reason })),
-      ),
-      notices: [...notices, ...new Set(transfers.flatMap(({ transfer }) => transfer.notices))],
-    };
   }
 
   /** Ends everything that this session runs. */
@@ -214,51 +187,14 @@ export class SnapshotSession {
     try {
       return await work(transfer);
     } catch (error) {
-      throw isLoadError(error) && error.code === 'network_unreachable'
-        ? await explainUnreachable(error, this.#close.signal)
-        : error;
+      throw await this.#explain(error, file);
     }
   }
 
-  async #listDownload(paths: readonly string[]): Promise<readonly DownloadItem[]> {
-    const items = new Map<string, DownloadItem>();
-    for (const path of paths) {
-      const file = this.#getFile(path);
-      const key = await toBlobKey(file);
-      if (items.has(key)) continue;
-      const blob = await openVerifiedBlob(this.#deps, key, file.sizeBytes);
-      const [status] = await readStatus(this.#deps.records, [file]);
-      const cachedBytes = blob ? file.sizeBytes : (status?.cachedBytes ?? 0);
-      items.set(key, { key, file, cachedBytes, complete: blob !== null, transfer: null, networkStart: 0 });
-    }
-    return [...items.values()];
-  }
-
-  async #makeRoom(items: readonly DownloadItem[]): Promise<readonly string[]> {
-    const neededBytes = items.reduce((sum, item) => sum + item.file.sizeBytes - item.cachedBytes, 0);
-    const evicted = await ensureRoom(this.#deps, neededBytes, toSnapshotKey(this.#snapshot));
-    return evicted.map(
-      (entry) => `${entry.modelId} (${entry.sizeBytes} bytes) was removed from the cache to make room.`,
-    );
-  }
-
-  /** All items at once: the pool bounds the connections. The first failure ends the others. */
-  async #fetchAll(items: readonly DownloadItem[], stop: AbortController, signal: AbortSignal): Promise<void> {
-    const failures: unknown[] = [];
-    await Promise.all(
-      items.map(async (item) => {
-        try {
-          item.transfer = this.#getTransfer(item.key, item.file);
-          item.networkStart = item.transfer.networkBytes;
-          await item.transfer.fetchWhole(signal);
-          item.complete = true;
-        } catch (error) {
-          failures.push(error);
-          stop.abort();
-        }
-      }),
-    );
-    if (failures.length > 0) throw failures[0];
+  /** Offline or refused by CORS: asked once, when all attempts are spent. */
+  async #explain(error: unknown, file: SnapshotFile): Promise<unknown> {
+    if (!isLoadError(error) || error.code !== 'network_unreachable') return error;
+    return explainUnreachable(error, file.url, this.#close.signal);
   }
 
   #getTransfer(key: string, file: SnapshotFile): BlobTransfer {
@@ -290,59 +226,6 @@ export class SnapshotSession {
       lastUsedAtMs: Date.now(),
       pinned: usage?.pinned ?? false,
     }));
-  }
-}
-
-interface DownloadItem {
-  readonly key: string;
-  readonly file: SnapshotFile;
-  readonly cachedBytes: number;
-  complete: boolean;
-  transfer: BlobTransfer | null;
-  networkStart: number;
-}
-
-/** Adds up progress so that its invariants hold whatever the transfers do (restarts, takeovers). */
-class DownloadMeter {
-  readonly totalBytes: number;
-  readonly #items: readonly DownloadItem[];
-  readonly #onProgress: (progress: FetchProgress) => void;
-  #doneBytes = -1;
-  #networkBytes = 0;
-
-  constructor(items: readonly DownloadItem[], onProgress: (progress: FetchProgress) => void) {
-    this.#items = items;
-    this.#onProgress = onProgress;
-    this.totalBytes = items.reduce((sum, item) => sum + item.file.sizeBytes, 0);
-  }
-
-  get networkBytes(): number {
-    return this.#items.reduce(
-      (sum, item) => sum + (item.transfer ? item.transfer.networkBytes - item.networkStart : 0),
-      0,
-    );
-  }
-
-  report(): void {
-    const sum = this.#items.reduce((total, item) => {
-      if (item.complete) return total + item.file.sizeBytes;
-      // The last byte counts when the file is verified and recorded.
-      const doneBytes = Math.max(item.cachedBytes, item.transfer?.doneBytes ?? 0);
-      return total + Math.min(doneBytes, Math.max(0, item.file.sizeBytes - 1));
-    }, 0);
-    this.#emit(Math.min(sum, Math.max(0, this.totalBytes - 1)));
-  }
-
-  finish(): void {
-    this.#emit(this.totalBytes);
-  }
-
-  #emit(doneBytes: number): void {
-    const { networkBytes } = this;
-    if (doneBytes <= this.#doneBytes && networkBytes === this.#networkBytes) return;
-    this.#doneBytes = Math.max(this.#doneBytes, doneBytes);
-    this.#networkBytes = networkBytes;
-    this.#onProgress({ doneBytes: this.#doneBytes, totalBytes: this.totalBytes, networkBytes });
   }
 }
 

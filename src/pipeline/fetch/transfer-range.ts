@@ -29,6 +29,8 @@ export interface RangeSink {
 export interface ServerKnowledge {
   /** Address after redirects, while it is known to work. In memory only: it may hold a signature. */
   directUrl: string | null;
+  /** Whether a range has ever brought bytes. */
+  rangesWork: boolean;
   /** Whether its answers to ranges have proved useless. */
   wholeOnly: boolean;
 }
@@ -47,30 +49,35 @@ export interface RangeJob {
 export async function transferRange(job: RangeJob): Promise<void> {
   const { sink, tuning, signal } = job;
   let { start: from, end } = job;
-  let uselessRanges = 0;
+  /** Failures without a byte, in a row; and how often the range was halved for failures of any kind. */
+  const trouble = { barren: 0, halvings: 0 };
   await retry(
     async ({ madeProgress }) => {
-      const start = sink.nextMissing(from);
-      if (start >= end) return;
-      const seen = { newBytes: 0, ranged: false };
-      try {
-        await attempt(job, start, end, {
-          onAnswer: (answer) => {
-            seen.ranged = !answer.whole;
-            // A whole body has to be read through anyway, so it may as well bring the rest.
-            if (answer.whole) [from, end] = [answer.start, answer.end];
-          },
-          onGain: (count) => {
-            seen.newBytes += count;
-            if (count > 0) madeProgress();
-          },
-        });
-      } catch (error) {
-        const rangeRefused = isLoadError(error) && error.code === 'range_invalid';
-        if (seen.newBytes === 0 && (seen.ranged || rangeRefused)) uselessRanges++;
-        const compressed = isLoadError(error) && error.detail['compressed'] === true;
-        if (compressed || uselessRanges >= RANGE_CHANCES) sink.server.wholeOnly = true;
-        throw error;
+      for (let start = sink.nextMissing(from); start < end; start = sink.nextMissing(from)) {
+        const seen = { newBytes: 0, usable: true };
+        try {
+          await attempt(job, start, shrink(start, end, trouble.halvings), {
+            onAnswer: (answer) => {
+              // A whole body has to be read through anyway, so it may as well bring the rest.
+              if (answer.whole) [from, end] = [answer.start, answer.end];
+              // One that is being read by another connection is no business of this one.
+              seen.usable = sink.accept(answer);
+              return seen.usable;
+            },
+            onGain: (count) => {
+              seen.newBytes += count;
+              if (count > 0) madeProgress();
+            },
+          });
+          if (!seen.usable) return;
+          trouble.barren = 0;
+          trouble.halvings = Math.max(0, trouble.halvings - 1);
+        } catch (error) {
+          trouble.barren = seen.newBytes > 0 ? 0 : trouble.barren + 1;
+          trouble.halvings++;
+          reconsiderRanges(sink.server, error, trouble.barren);
+          throw error;
+        }
       }
     },
     {
@@ -85,28 +92,52 @@ export async function transferRange(job: RangeJob): Promise<void> {
 /** Useless answers to ranges before the whole file is asked for instead. */
 const RANGE_CHANCES = 3;
 
+/** No smaller range is ever asked for. */
+const SMALLEST_RANGE_BYTES = 16 * 1024;
+
+/**
+ * A connection that breaks off takes with it what the browser had not handed over yet. Asked for less and less, even a
+ * line that always breaks after a few kilobytes gets its answers through.
+ */
+function shrink(start: number, end: number, halvings: number): number {
+  const sizeBytes = Math.ceil((end - start) / 2 ** halvings);
+  return Math.min(end, start + Math.max(SMALLEST_RANGE_BYTES, sizeBytes));
+}
+
+/**
+ * Some servers cannot do ranges, in ways that a page only sees as failures: a compressed range is refused by the browser
+ * itself, without a word. Where ranges have never worked, the whole file is tried.
+ */
+function reconsiderRanges(server: ServerKnowledge, error: unknown, barrenAttempts: number): void {
+  const compressed = isLoadError(error) && error.detail['compressed'] === true;
+  if (compressed || (!server.rangesWork && barrenAttempts >= RANGE_CHANCES)) server.wholeOnly = true;
+}
+
 interface AttemptEvents {
-  onAnswer(answer: RangeAnswer): void;
+  /** Whether to read its body. */
+  onAnswer(answer: RangeAnswer): boolean;
   onGain(newBytes: number): void;
 }
 
 async function attempt(job: RangeJob, start: number, end: number, events: AttemptEvents): Promise<void> {
   const { signal, tuning, sink, request } = job;
   const watch = new Watchdog(signal);
+  let answered = false;
   try {
     watch.start(tuning.headersTimeoutMs);
     const answer = await ask(job, start, end, watch.signal);
-    if (!sink.accept(answer)) {
+    if (!events.onAnswer(answer)) {
       await answer.body.cancel().catch(() => undefined);
       return;
     }
-    events.onAnswer(answer);
+    answered = true;
     if (answer.redirectedUrl !== null) sink.server.directUrl = answer.redirectedUrl;
     await readBody(answer, request.path, sink, watch, tuning, events);
   } catch (error) {
     if (isLoadError(error) && error.code !== 'aborted') throw error;
     if (watch.timedOut) throw timeoutError(request.url, watch.timedOut);
-    throw isLoadError(error) ? error : networkError(error, request.url, signal);
+    if (isLoadError(error) || signal.aborted || !answered) throw networkError(error, request.url, signal);
+    throw brokenOffError(request.url, error);
   } finally {
     watch.stop();
   }
@@ -149,6 +180,7 @@ async function readBody(
       sink.addNetworkBytes(value.byteLength);
       if (position + value.byteLength > answer.end) throw lengthError(answer, path, position + value.byteLength);
       events.onGain(await sink.write(position, value));
+      if (!answer.whole) sink.server.rangesWork = true;
       position += value.byteLength;
     }
     if (position !== answer.end) throw lengthError(answer, path, position);
@@ -164,12 +196,22 @@ function lengthError(answer: RangeAnswer, path: string, position: number): LoadE
   return new LoadError(answer.whole ? 'size_mismatch' : 'range_invalid', { message, retryable: true, detail });
 }
 
+function brokenOffError(url: string, cause: unknown): LoadError {
+  const { origin } = new URL(url);
+  return new LoadError('network_unreachable', {
+    message: `The connection to ${origin} broke off.`,
+    retryable: true,
+    detail: { origin, answered: true },
+    cause,
+  });
+}
+
 function timeoutError(url: string, timeoutMs: number): LoadError {
   const { origin } = new URL(url);
   return new LoadError('network_unreachable', {
     message: `${origin} sent nothing for ${timeoutMs / 1000} s.`,
     retryable: true,
-    detail: { origin, timeoutMs },
+    detail: { origin, timeoutMs, answered: true },
   });
 }
 

@@ -4,12 +4,12 @@
  */
 import { LoadError } from '../../contract/errors.ts';
 
-/** The error with what could be found out; called once all attempts have failed. */
-export async function explainUnreachable(error: LoadError, signal: AbortSignal): Promise<LoadError> {
-  const { origin } = error.detail;
-  if (typeof origin !== 'string' || signal.aborted || origin === globalThis.location.origin) return error;
-  const reachable = await isReachable(origin, signal);
-  if (!reachable) return error;
+/** The error with what could be found out about `url`; called once all attempts have failed. */
+export async function explainUnreachable(error: LoadError, url: string, signal: AbortSignal): Promise<LoadError> {
+  const { origin } = new URL(url);
+  const hadAnswer = error.detail['answered'] === true;
+  if (hadAnswer || signal.aborted || origin === globalThis.location.origin) return error;
+  if (!(await isReachable(url, signal))) return error;
   return new LoadError('network_unreachable', {
     message:
       `${origin} can be reached, but does not let this page read its answers: it sends no CORS headers ` +
@@ -21,10 +21,10 @@ export async function explainUnreachable(error: LoadError, signal: AbortSignal):
   });
 }
 
-async function isReachable(origin: string, signal: AbortSignal): Promise<boolean> {
+async function isReachable(url: string, signal: AbortSignal): Promise<boolean> {
   try {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
-    await fetch(origin, { mode: 'no-cors', method: 'HEAD', cache: 'no-store', signal: limit, credentials: 'omit' });
+    await fetch(url, { mode: 'no-cors', method: 'HEAD', cache: 'no-store', signal: limit, credentials: 'omit' });
     return true;
   } catch {
     return false;

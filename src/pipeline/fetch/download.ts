@@ -1,0 +1,171 @@
+/**
+ * One download: all bytes of some files into the cache, as far as they are not there yet.
+ *
+ * In: files. Out: a summary. Guarantees: there is room before the first byte is asked for; the first failure ends all of it;
+ * progress never falls, has a constant total, and reaches it only when every file is verified and recorded; whatever the
+ * outcome, nothing of it runs when the promise settles, and what arrived is kept.
+ */
+import { throwIfAborted } from '../../base/abort.ts';
+import type { DownloadSummary, FetchProgress } from '../../contract/cache.ts';
+import { isLoadError } from '../../contract/errors.ts';
+import type { SnapshotFile } from '../../contract/snapshot.ts';
+import { readStatus } from '../../store/catalog.ts';
+import { toBlobKey } from '../../store/journal.ts';
+import { ensureRoom } from '../../store/quota.ts';
+import type { BlobTransfer, TransferDeps } from './blob-transfer.ts';
+import { openVerifiedBlob } from './blob-transfer.ts';
+
+/** What a download works with. */
+export interface DownloadContext {
+  readonly deps: TransferDeps;
+  /** Spared when room is made. */
+  readonly snapshotKey: string;
+  getTransfer(key: string, file: SnapshotFile): BlobTransfer;
+  /** Says more about an error, where more can be found out. */
+  explain(error: unknown, file: SnapshotFile): Promise<unknown>;
+  /** Called when every transfer has been asked for its file. */
+  onBegun(): void;
+  onProgress(progress: FetchProgress): void;
+}
+
+/** See the file's header. @throws LoadError of stage fetch; `aborted` */
+export async function downloadFiles(
+  context: DownloadContext,
+  files: readonly SnapshotFile[],
+  signal: AbortSignal,
+): Promise<DownloadSummary> {
+  const { deps } = context;
+  const items = await listItems(deps, files);
+  const meter = new DownloadMeter(items, (progress) => context.onProgress(progress));
+  const notices: string[] = [];
+  const timer = setInterval(() => meter.report(), deps.tuning.progressIntervalMs);
+  try {
+    notices.push(...(await makeRoom(context, items)));
+    meter.report();
+    try {
+      await fetchItems(context, items, signal);
+    } catch (error) {
+      // Full in mid-write, whatever was promised before: what can be evicted now is, and then once more.
+      if (!isLoadError(error) || error.code !== 'quota_exceeded') throw error;
+      const freed = await makeRoom(context, await listItems(deps, files));
+      if (freed.length === 0) throw error;
+      notices.push(...freed);
+      await fetchItems(context, items, signal);
+    }
+    throwIfAborted(signal);
+    meter.finish();
+  } finally {
+    clearInterval(timer);
+  }
+  const transfers = items.flatMap(({ file, transfers }) => transfers.map(({ transfer }) => ({ file, transfer })));
+  return {
+    totalBytes: meter.totalBytes,
+    networkBytes: meter.networkBytes,
+    cachedBytes: Math.max(0, meter.totalBytes - meter.networkBytes),
+    restarted: transfers.flatMap(({ file, transfer }) =>
+      transfer.restarts.map((reason) => ({ path: file.path, reason })),
+    ),
+    notices: [...notices, ...new Set(transfers.flatMap(({ transfer }) => transfer.notices))],
+  };
+}
+
+interface DownloadItem {
+  readonly key: string;
+  readonly file: SnapshotFile;
+  readonly cachedBytes: number;
+  complete: boolean;
+  /** With the bytes that each had received before it worked for this download. */
+  readonly transfers: { readonly transfer: BlobTransfer; readonly networkStart: number }[];
+}
+
+/** One item a blob: two paths with the same content are one download. */
+async function listItems(deps: TransferDeps, files: readonly SnapshotFile[]): Promise<readonly DownloadItem[]> {
+  const items = new Map<string, DownloadItem>();
+  for (const file of files) {
+    const key = await toBlobKey(file);
+    if (items.has(key)) continue;
+    const complete = (await openVerifiedBlob(deps, key, file.sizeBytes)) !== null;
+    const [status] = await readStatus(deps.records, [file]);
+    const cachedBytes = complete ? file.sizeBytes : (status?.cachedBytes ?? 0);
+    items.set(key, { key, file, cachedBytes, complete, transfers: [] });
+  }
+  return [...items.values()];
+}
+
+async function makeRoom(context: DownloadContext, items: readonly DownloadItem[]): Promise<readonly string[]> {
+  const neededBytes = items.reduce(
+    (sum, item) => (item.complete ? sum : sum + item.file.sizeBytes - item.cachedBytes),
+    0,
+  );
+  const evicted = await ensureRoom(context.deps, neededBytes, context.snapshotKey);
+  return evicted.map((entry) => `${entry.modelId} (${entry.sizeBytes} bytes) was removed from the cache to make room.`);
+}
+
+/** All items at once: the pool bounds the connections. The first failure ends the others. */
+async function fetchItems(
+  context: DownloadContext,
+  items: readonly DownloadItem[],
+  signal: AbortSignal,
+): Promise<void> {
+  const stop = new AbortController();
+  const stopSignal = AbortSignal.any([signal, stop.signal]);
+  const failures: unknown[] = [];
+  const fetchItem = async (item: DownloadItem): Promise<void> => {
+    const transfer = context.getTransfer(item.key, item.file);
+    item.transfers.push({ transfer, networkStart: transfer.networkBytes });
+    try {
+      await transfer.fetchWhole(stopSignal);
+      item.complete = true;
+    } catch (error) {
+      failures.push(stopSignal.aborted ? error : await context.explain(error, item.file));
+      stop.abort();
+    }
+  };
+  const running = items.filter((item) => !item.complete).map(fetchItem);
+  context.onBegun();
+  await Promise.all(running);
+  await Promise.all(items.flatMap((item) => item.transfers.map(({ transfer }) => transfer.settled())));
+  if (failures.length > 0) throw failures[0];
+}
+
+/** Adds up progress so that its invariants hold whatever the transfers do (restarts, takeovers). */
+class DownloadMeter {
+  readonly totalBytes: number;
+  readonly #items: readonly DownloadItem[];
+  readonly #onProgress: (progress: FetchProgress) => void;
+  #doneBytes = -1;
+  #networkBytes = 0;
+
+  constructor(items: readonly DownloadItem[], onProgress: (progress: FetchProgress) => void) {
+    this.#items = items;
+    this.#onProgress = onProgress;
+    this.totalBytes = items.reduce((sum, item) => sum + item.file.sizeBytes, 0);
+  }
+
+  get networkBytes(): number {
+    const all = this.#items.flatMap((item) => item.transfers);
+    return all.reduce((sum, { transfer, networkStart }) => sum + transfer.networkBytes - networkStart, 0);
+  }
+
+  report(): void {
+    const sum = this.#items.reduce((total, item) => {
+      if (item.complete) return total + item.file.sizeBytes;
+      // The last byte counts when the file is verified and recorded.
+      const doneBytes = Math.max(item.cachedBytes, item.transfers.at(-1)?.transfer.doneBytes ?? 0);
+      return total + Math.min(doneBytes, Math.max(0, item.file.sizeBytes - 1));
+    }, 0);
+    this.#emit(Math.min(sum, Math.max(0, this.totalBytes - 1)));
+  }
+
+  finish(): void {
+    this.#emit(this.totalBytes);
+  }
+
+  #emit(doneBytes: number): void {
+    const { networkBytes } = this;
+    if (doneBytes <= this.#doneBytes && networkBytes === this.#networkBytes) return;
+    this.#doneBytes = Math.max(this.#doneBytes, doneBytes);
+    this.#networkBytes = networkBytes;
+    this.#onProgress({ doneBytes: this.#doneBytes, totalBytes: this.totalBytes, networkBytes });
+  }
+}
