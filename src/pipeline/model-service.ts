@@ -54,7 +54,10 @@ export class ModelService implements ModelWorkerApi {
     onEvent: (event: LoadEvent) => void,
   ): Promise<LoadedModel> {
     return this.#run(operation, async (signal) => {
-      const model = await loadModel({ request, source, signal, environment: this.#environment }, onEvent);
+      const events = new Delivery(onEvent);
+      const model = await loadModel({ request, source, signal, environment: this.#environment }, events.send).finally(
+        events.settle,
+      );
       const handle = this.#nextHandle++;
       this.#models.set(handle, model);
       return { handle, info: model.info, report: model.report };
@@ -68,7 +71,10 @@ export class ModelService implements ModelWorkerApi {
     options: GenerateOptions,
     onToken: (token: GeneratedToken) => void,
   ): Promise<GenerateReport> {
-    return this.#run(operation, (signal) => this.#model(model).generate(prompt, options, onToken, signal));
+    return this.#run(operation, (signal) => {
+      const tokens = new Delivery(onToken);
+      return this.#model(model).generate(prompt, options, tokens.send, signal).finally(tokens.settle);
+    });
   }
 
   logits(operation: OperationId, model: ModelHandle, prompt: Prompt): Promise<Float32Array> {
@@ -108,4 +114,26 @@ export class ModelService implements ModelWorkerApi {
       this.#operations.delete(operation);
     }
   }
+}
+
+/**
+ * A callback of the page. Its messages have a port of their own, which nothing orders against the answer of the call that
+ * they belong to: `settle` waits until the page has had the last one.
+ */
+class Delivery<T> {
+  readonly #callback: (item: T) => unknown;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(callback: (item: T) => unknown) {
+    this.#callback = callback;
+  }
+
+  readonly send = (item: T): void => {
+    // What the page's callback throws is the page's affair.
+    this.#last = Promise.resolve(this.#callback(item)).catch(() => undefined);
+  };
+
+  readonly settle = async (): Promise<void> => {
+    await this.#last;
+  };
 }

@@ -2,7 +2,7 @@
  * Generation: transformers.js's own `generate()` over our decoder.
  *
  * In: prompt ids and settings. Out: tokens, one at a time, and a report. transformers.js sees a session with one input,
- * `input_ids`, and passes the whole sequence each step; the {@link CachedDecoder} below it runs the new tail only.
+ * `input_ids`; the {@link CachedDecoder} below it runs what its KV cache does not hold yet.
  * Guarantees: a cancel takes effect within one token (one chunk of a prefill); errors keep their type.
  */
 import type { PreTrainedModel, Tensor } from '@huggingface/transformers';
@@ -115,6 +115,8 @@ class DecoderSession {
   reusedTokens = -1;
   readonly #parts: GeneratorParts;
   readonly #signal: AbortSignal;
+  /** transformers.js passes the prompt first, then each new token alone. */
+  readonly #sequence: number[] = [];
 
   constructor(parts: GeneratorParts, signal: AbortSignal) {
     this.#parts = parts;
@@ -125,8 +127,8 @@ class DecoderSession {
     const { ort, decoder, vocabSize } = this.#parts;
     let logits = new Float32Array(vocabSize);
     try {
-      const ids = Array.from(feeds['input_ids']?.data ?? [], Number);
-      logits = new Float32Array(await decoder.logitsFor(ids, this.#signal));
+      this.#sequence.push(...Array.from(feeds['input_ids']?.data ?? [], Number));
+      logits = new Float32Array(await decoder.logitsFor(this.#sequence, this.#signal));
       if (this.reusedTokens < 0) this.reusedTokens = decoder.reusedTokens;
     } catch (error) {
       this.failure = error;
