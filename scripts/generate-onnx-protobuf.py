@@ -25,7 +25,7 @@ OUTPUT = ROOT / "src" / "onnx" / "generated"
 
 # Message -> the fields that we write. What is not named here is dropped from the descriptor.
 KEEP = {
-    "AttributeProto": ["name", "type", "f", "i", "s", "floats", "ints", "strings"],
+    "AttributeProto": ["name", "type", "f", "i", "s"],
     "ValueInfoProto": ["name", "type"],
     "NodeProto": ["input", "output", "name", "op_type", "domain", "attribute"],
     "ModelProto": ["ir_version", "opset_import", "producer_name", "graph"],
@@ -40,7 +40,7 @@ KEEP = {
 }
 # Enum -> the values that we write; None keeps all.
 KEEP_ENUMS = {
-    "AttributeProto.AttributeType": ["UNDEFINED", "FLOAT", "INT", "STRING", "FLOATS", "INTS", "STRINGS"],
+    "AttributeProto.AttributeType": ["UNDEFINED", "FLOAT", "INT", "STRING"],
     "TensorProto.DataType": ["UNDEFINED", "FLOAT", "UINT8", "INT32", "INT64", "FLOAT16"],
     "TensorProto.DataLocation": None,
 }

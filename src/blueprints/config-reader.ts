@@ -61,5 +61,5 @@ export function unsupportedConfig(field: string, value: unknown, supported: stri
 }
 
 function show(value: unknown): string {
-  return value === undefined ? 'absent' : (JSON.stringify(value) ?? typeof value).slice(0, 80);
+  return value === undefined ? 'absent' : JSON.stringify(value).slice(0, 80);
 }

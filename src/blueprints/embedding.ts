@@ -65,11 +65,13 @@ function emitGatherBlockQuantized({ graph, weights }: DecoderContext, inputIds: 
  * ```
  */
 function emitGatherAndDequantise(context: DecoderContext, inputIds: Value, bits: 4 | 8, blockCount: number): Value {
-  const { graph, weights, activation } = context;
+  const { graph, shape, weights, activation } = context;
   const node = (opType: string, inputs: readonly Value[], part: string, attributes = {}): Value =>
     graph.node(opType, inputs, { name: `${NAME}/dequantise/${part}`, attributes });
 
-  const bytes = node('Gather', [weights.tensor('embed.gather'), inputIds], 'bytes/Gather'); // [1, S, rowBytes]
+  // A tied embedding is gathered from the head's own tensor: a second one over the same bytes would be a second copy here.
+  const table = weights.tensor(shape.tiedEmbeddings ? 'embed.blocks' : 'embed.gather');
+  const bytes = node('Gather', [table, inputIds], 'bytes/Gather'); // [1, S, rowBytes], or [1, S, nBlocks, blockBytes]
   const scales = node('Gather', [weights.tensor('embed.scales'), inputIds], 'scales/Gather'); // [1, S, nBlocks]
   let codes = bytes;
   if (bits === 4) {

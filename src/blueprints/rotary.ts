@@ -54,7 +54,7 @@ export function computeFrequencies({ rotary, headDim }: RotaryRequest): Float32A
   return frequencies.map((frequency) => scaleFrequency(frequency, rotary.scaling));
 }
 
-/** Reads either form of a config's rotary fields; `defaultTheta` is the family's own. */
+/** Reads either form of the rotary fields. @throws LoadError `config_invalid`, `unsupported_architecture` */
 export function readRotary(config: Config, maxContextTokens: number): RotaryShape {
   const parameters = readObject(config, 'rope_parameters');
   const scaling = readObject(config, 'rope_scaling');

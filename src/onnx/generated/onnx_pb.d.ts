@@ -38,21 +38,6 @@ export declare type AttributeProto = Message<"onnx.AttributeProto"> & {
    * @generated from field: optional bytes s = 4;
    */
   s: Uint8Array;
-
-  /**
-   * @generated from field: repeated float floats = 7;
-   */
-  floats: number[];
-
-  /**
-   * @generated from field: repeated int64 ints = 8;
-   */
-  ints: bigint[];
-
-  /**
-   * @generated from field: repeated bytes strings = 9;
-   */
-  strings: Uint8Array[];
 };
 
 /**
@@ -84,21 +69,6 @@ export enum AttributeProto_AttributeType {
    * @generated from enum value: STRING = 3;
    */
   STRING = 3,
-
-  /**
-   * @generated from enum value: FLOATS = 6;
-   */
-  FLOATS = 6,
-
-  /**
-   * @generated from enum value: INTS = 7;
-   */
-  INTS = 7,
-
-  /**
-   * @generated from enum value: STRINGS = 8;
-   */
-  STRINGS = 8,
 }
 
 /**

@@ -1,0 +1,152 @@
+/**
+ * A plan's weights and graph tensors, and their bytes, made the plainest way: what a blueprint's graph is tested with.
+ */
+import { computeRotary } from '../../../../src/blueprints/rotary.ts';
+import type { Blueprint, WeightSpec } from '../../../../src/blueprints/blueprint.ts';
+import type { DecoderShape, Dtype, GraphTensor, PlannedWeight, WeightEncoding } from '../../../../src/contract/plan.ts';
+import type { Checkpoint } from './checkpoint.ts';
+
+export interface TestPlan {
+  readonly weights: readonly PlannedWeight[];
+  readonly graphTensors: readonly GraphTensor[];
+  readonly kvType: 'float32' | 'float16';
+}
+
+export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype, contextTokens: number): TestPlan {
+  const half = dtype === 'fp16' || dtype === 'q4f16';
+  const weights: PlannedWeight[] = [];
+  const graphTensors: GraphTensor[] = [];
+  for (const spec of blueprint.listWeights(shape, contextTokens)) {
+    const encoding = chooseEncoding(spec, dtype);
+    const { name, rows, cols } = spec;
+    const float = half ? 'float16' : 'float32';
+    const floatBytes = half ? 2 : 4;
+    if (encoding === 'f32' || encoding === 'f16') {
+      const buffer = { name, type: float, sizeBytes: rows * cols * floatBytes } as const;
+      weights.push({ ...spec, sources: [], encoding, buffers: [buffer] });
+      const isVector = spec.role === 'norm' || spec.role === 'bias';
+      graphTensors.push({ name, type: float, dims: isVector ? [cols] : [rows, cols], buffer: name });
+      continue;
+    }
+    const blockBytes = encoding === 'q8' ? 32 : 16;
+    const blockCount = Math.ceil(cols / 32);
+    const blocks = `${name}.blocks`;
+    const scales = `${name}.scales`;
+    weights.push({
+      ...spec,
+      sources: [],
+      encoding,
+      buffers: [
+        { name: blocks, type: 'uint8', sizeBytes: rows * blockCount * blockBytes },
+        { name: scales, type: float, sizeBytes: rows * blockCount * floatBytes },
+      ],
+    });
+    if (spec.role !== 'embedding') {
+      graphTensors.push({ name: blocks, type: 'uint8', dims: [rows, blockCount, blockBytes], buffer: blocks });
+    }
+    if (spec.role === 'embedding' || spec.role === 'tiedEmbedding') {
+      graphTensors.push({
+        name: `${name}.gather`,
+        type: 'uint8',
+        dims: [rows, blockCount * blockBytes],
+        buffer: blocks,
+      });
+    }
+    graphTensors.push({ name: scales, type: float, dims: [rows, blockCount], buffer: scales });
+  }
+  return { weights, graphTensors, kvType: half ? 'float16' : 'float32' };
+}
+
+/** The bytes of every buffer; `dequantised` gives what quantised weights stand for, by weight name. */
+export function fillPlan(plan: TestPlan, specs: readonly WeightSpec[], shape: DecoderShape, checkpoint: Checkpoint) {
+  const buffers = new Map<string, Uint8Array>();
+  const dequantised = new Map<string, Float32Array>();
+  specs.forEach((spec, index) => {
+    const weight = plan.weights[index] as PlannedWeight;
+    const values = readValues(spec, shape, checkpoint);
+    if (weight.encoding === 'f32' || weight.encoding === 'f16') {
+      buffers.set(spec.name, toBytes(values, weight.encoding === 'f16'));
+      return;
+    }
+    const scaleHalf = weight.buffers[1]?.type === 'float16';
+    const { blocks, scales, restored } = quantise(values, spec.rows, spec.cols, weight.encoding === 'q8' ? 8 : 4);
+    buffers.set(`${spec.name}.blocks`, blocks);
+    buffers.set(`${spec.name}.scales`, toBytes(scales, scaleHalf));
+    dequantised.set(spec.name, restored);
+  });
+  return { buffers, dequantised };
+}
+
+function chooseEncoding(spec: WeightSpec, dtype: Dtype): WeightEncoding {
+  const float = dtype === 'fp16' || dtype === 'q4f16' ? 'f16' : 'f32';
+  if (dtype === 'fp32' || dtype === 'fp16') return float;
+  if (spec.role === 'bias' || spec.role === 'norm' || spec.role === 'rotary') return float;
+  return dtype === 'q8' ? 'q8' : 'q4';
+}
+
+export function readValues(spec: WeightSpec, shape: DecoderShape, checkpoint: Checkpoint): Float32Array {
+  if (spec.computed !== null) {
+    const tables = computeRotary(shape, spec.rows);
+    return spec.computed === 'rotary-cos' ? tables.cos : tables.sin;
+  }
+  const values = new Float32Array(spec.rows * spec.cols);
+  let filled = 0;
+  for (const source of spec.sources) {
+    const tensor = checkpoint.tensors.get(source.tensor);
+    if (!tensor) throw new Error(`the checkpoint has no ${source.tensor}`);
+    if (JSON.stringify(tensor.shape) !== JSON.stringify(source.shape)) {
+      throw new Error(`${source.tensor} is [${tensor.shape.join()}], not [${source.shape.join()}]`);
+    }
+    values.set(tensor.values, filled);
+    filled += tensor.values.length;
+  }
+  if (filled !== values.length) throw new Error(`${spec.name} is not filled by its sources`);
+  return values;
+}
+
+/** Symmetric blocks of 32: value = (code − zero) × scale, zero = 8 or 128; 4-bit codes low nibble first. */
+export function quantise(values: Float32Array, rows: number, cols: number, bits: 4 | 8) {
+  const blockCount = Math.ceil(cols / 32);
+  const blockBytes = bits * 4;
+  const zero = 2 ** (bits - 1);
+  const blocks = new Uint8Array(rows * blockCount * blockBytes);
+  const scales = new Float32Array(rows * blockCount);
+  const restored = new Float32Array(rows * cols);
+  for (let row = 0; row < rows; row++) {
+    for (let block = 0; block < blockCount; block++) {
+      const start = row * cols + block * 32;
+      const slice = values.subarray(start, Math.min(start + 32, (row + 1) * cols));
+      const scale = Math.fround(slice.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / (zero - 1));
+      scales[row * blockCount + block] = scale;
+      for (let index = 0; index < 32; index++) {
+        const value = slice[index];
+        const code = value === undefined || scale === 0 ? zero : Math.round(value / scale) + zero;
+        if (value !== undefined) restored[start + index] = (code - zero) * scale;
+        const at = (row * blockCount + block) * blockBytes;
+        if (bits === 8) blocks[at + index] = code;
+        else
+          blocks[at + Math.floor(index / 2)] =
+            (blocks[at + Math.floor(index / 2)] ?? 0) + (index % 2 ? code * 16 : code);
+      }
+    }
+  }
+  return { blocks, scales, restored };
+}
+
+function toBytes(values: Float32Array, half: boolean): Uint8Array {
+  if (!half) return new Uint8Array(values.slice().buffer);
+  const halves = Uint16Array.from(values, numberToHalf);
+  return new Uint8Array(halves.buffer);
+}
+
+/** IEEE 754 binary16, ties to even; overflow becomes infinity. */
+export function numberToHalf(value: number): number {
+  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
+  const size = Math.abs(value);
+  if (size === 0) return sign;
+  const exponent = Math.max(Math.floor(Math.log2(size)), -14);
+  const steps = size / 2 ** (exponent - 10);
+  const floor = Math.floor(steps);
+  const rounded = steps - floor > 0.5 || (steps - floor === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+  return sign + Math.min(rounded + (exponent + 14) * 1024, 0x7c00);
+}
