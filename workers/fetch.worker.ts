@@ -7,4 +7,8 @@ import { installErrorTransfer } from '../src/base/comlink-errors.ts';
 import { FetchEngine } from '../src/pipeline/fetch/fetch-engine.ts';
 
 installErrorTransfer();
-expose(new FetchEngine());
+expose(
+  new FetchEngine({
+    createHashWorker: () => new Worker(new URL('./hash.worker.ts', import.meta.url), { type: 'module' }),
+  }),
+);

@@ -10,8 +10,7 @@
 import { LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
 import type { BlobFiles, SyncFile } from './blob-files.ts';
-import { createStreamHash } from './hashing.ts';
-import type { StreamHash } from './hashing.ts';
+import type { FileHasher, HasherFactory } from './file-hasher.ts';
 import { addInterval, contiguousEnd, countBytes, coversInterval } from './intervals.ts';
 import type { Interval } from './intervals.ts';
 import { readJournal } from './journal.ts';
@@ -22,6 +21,7 @@ import { toStorageError } from './storage-error.ts';
 export interface PartialBlobOptions {
   readonly files: BlobFiles;
   readonly records: CacheRecords;
+  readonly hashers: HasherFactory;
   readonly key: string;
   readonly sizeBytes: number;
   /** Null where none is announced: the sha256 is computed and recorded. */
@@ -35,8 +35,10 @@ export class PartialBlob {
   readonly #options: PartialBlobOptions;
   #file: SyncFile;
   #intervals: readonly Interval[];
-  #hash: StreamHash;
+  #hash: FileHasher;
   #validator: string | null;
+  /** Bytes on disk, by offset, that came before their turn to be hashed. */
+  readonly #early = new Map<number, Uint8Array<ArrayBuffer>>();
   #bytesSinceCheckpoint = 0;
   #checkpoint: Promise<void> | null = null;
   #closed = false;
@@ -44,18 +46,19 @@ export class PartialBlob {
   private constructor(
     options: PartialBlobOptions,
     file: SyncFile,
-    state: { readonly intervals: readonly Interval[]; readonly hash: StreamHash; readonly validator: string | null },
+    state: { readonly intervals: readonly Interval[]; readonly hash: FileHasher; readonly validator: string | null },
   ) {
     this.#options = options;
     this.#file = file;
     this.#intervals = state.intervals;
     this.#hash = state.hash;
+    this.#hash.onDrain = () => this.#feedHash();
     this.#validator = state.validator;
   }
 
   /** Opens what an earlier attempt left, or an empty file. */
   static async open(options: PartialBlobOptions): Promise<PartialBlob> {
-    const { files, records, key, sizeBytes, hash } = options;
+    const { files, records, hashers, key, sizeBytes, hash } = options;
     const saved = await records.getJournal(key);
     // A blob file without a record: killed between the move and the record. Its journal says what to make of it.
     const partialBytes = await files.getPartialSize(key);
@@ -66,7 +69,7 @@ export class PartialBlob {
       const fileBytes = file.getSize();
       const journal = readJournal(saved, sizeBytes, fileBytes);
       if (fileBytes > sizeBytes) file.truncate(sizeBytes);
-      const stream = await createStreamHash(hash?.algorithm ?? 'sha256', sizeBytes, journal.hash);
+      const stream = await hashers.create(hash?.algorithm ?? 'sha256', sizeBytes, journal.hash);
       return new PartialBlob(options, file, {
         intervals: journal.intervals,
         hash: stream,
@@ -101,9 +104,9 @@ export class PartialBlob {
   }
 
   /**
-   * Writes bytes at their offset. @throws LoadError `quota_exceeded` where the disk takes fewer than given.
+   * Writes bytes at their offset and takes them over. @throws LoadError `quota_exceeded` where the disk takes fewer than given.
    */
-  write(offset: number, bytes: Uint8Array): void {
+  write(offset: number, bytes: Uint8Array<ArrayBuffer>): void {
     const { key } = this.#options;
     let written: number;
     try {
@@ -119,8 +122,11 @@ export class PartialBlob {
     }
     this.#intervals = addInterval(this.#intervals, offset, offset + written);
     this.#bytesSinceCheckpoint += written;
-    if (offset === this.#hash.hashedBytes) this.#hash.update(bytes);
-    else this.#hashPiece();
+    if (isWholeBuffer(bytes) && offset >= this.#hash.pushedBytes) {
+      if (offset === this.#hash.pushedBytes) this.#hash.push(bytes);
+      else if (!this.#early.has(offset) && this.#options.hashers.keep(written)) this.#early.set(offset, bytes);
+    }
+    this.#feedHash();
   }
 
   /** Bytes that are on disk. */
@@ -167,13 +173,10 @@ export class PartialBlob {
    */
   async finish(): Promise<BlobRecord> {
     const { files, records, key, sizeBytes, hash } = this.#options;
-    while (this.#hash.hashedBytes < sizeBytes) {
-      this.#hashPiece();
-      await yieldToEvents();
-    }
+    await this.#hashToEnd();
     // Digesting ends the hash, and a kill from here on needs its state to go on without re-reading.
     await this.checkpoint();
-    const actual = this.#hash.digest();
+    const actual = await this.#hash.digest();
     if (hash && actual !== hash.hex) {
       throw new LoadError('integrity_mismatch', {
         message: `Expected ${hash.algorithm} ${hash.hex}, got ${actual}.`,
@@ -198,14 +201,17 @@ export class PartialBlob {
 
   /** Forgets every byte and starts over, still open. */
   async reset(): Promise<void> {
-    const { records, key, sizeBytes, hash } = this.#options;
+    const { records, hashers, key, sizeBytes, hash } = this.#options;
     while (this.#checkpoint) await this.#checkpoint.catch(() => undefined);
     await records.change([{ kind: 'journal', key, value: null }]);
     this.#file.truncate(0);
     this.#intervals = [];
+    for (const [offset, bytes] of this.#early) this.#dropEarly(offset, bytes);
     this.#validator = null;
     this.#bytesSinceCheckpoint = 0;
-    this.#hash = await createStreamHash(hash?.algorithm ?? 'sha256', sizeBytes, null);
+    this.#hash.close();
+    this.#hash = await hashers.create(hash?.algorithm ?? 'sha256', sizeBytes, null);
+    this.#hash.onDrain = () => this.#feedHash();
   }
 
   /** Journals what is there and closes. Never throws: an older journal stays true. */
@@ -225,39 +231,86 @@ export class PartialBlob {
 
   async #writeJournal(): Promise<void> {
     const { records, key, sizeBytes } = this.#options;
-    const journal = {
-      sizeBytes,
-      etag: this.#validator,
-      intervals: this.#intervals,
-      hash: this.#hash.save(),
-      updatedAtMs: Date.now(),
-    };
+    // The state is that of the bytes pushed by now, all of which are in these intervals and in this flush.
+    const saving = this.#hash.save();
+    saving.catch(() => undefined);
+    const intervals = this.#intervals;
     this.#bytesSinceCheckpoint = 0;
     try {
       this.#file.flush();
     } catch (error) {
       throw toStorageError(error, `Flushing ${key}`);
     }
+    const hash = await saving;
+    const journal = { sizeBytes, etag: this.#validator, intervals, hash, updatedAtMs: Date.now() };
     await records.change([{ kind: 'journal', key, value: journal }]);
   }
 
-  /** Hashes the next bytes that are on disk but came before their turn, a bounded number at a time. */
-  #hashPiece(): void {
-    const start = this.#hash.hashedBytes;
-    const end = Math.min(contiguousEnd(this.#intervals, start), start + HASH_PIECE_BYTES);
-    if (start < end) this.#hash.update(this.read(start, end));
+  /** Hands bytes that are on disk but came before their turn to the hash, as many as it can swallow. */
+  #feedHash(): void {
+    if (this.#closed) return;
+    let start = this.#hash.pushedBytes;
+    let end = contiguousEnd(this.#intervals, start);
+    for (let pieces = 0; start < end && pieces < FEED_PIECES; pieces++) {
+      if (this.#hash.pendingBytes > MAX_PENDING_BYTES) return;
+      this.#hash.push(this.#takeEarly(start) ?? this.#readPiece(start, end));
+      start = this.#hash.pushedBytes;
+      end = contiguousEnd(this.#intervals, start);
+    }
+  }
+
+  #takeEarly(start: number): Uint8Array<ArrayBuffer> | null {
+    const bytes = this.#early.get(start);
+    if (!bytes) return null;
+    this.#early.delete(start);
+    this.#options.hashers.giveBack(bytes.byteLength);
+    return bytes;
+  }
+
+  /** From the disk, up to what is still in memory. */
+  #readPiece(start: number, end: number): Uint8Array<ArrayBuffer> {
+    let pieceEnd = Math.min(end, start + HASH_PIECE_BYTES);
+    for (const [offset, bytes] of this.#early) {
+      if (offset > start) pieceEnd = Math.min(pieceEnd, offset);
+      else this.#dropEarly(offset, bytes);
+    }
+    return this.read(start, pieceEnd);
+  }
+
+  #dropEarly(offset: number, bytes: Uint8Array): void {
+    this.#early.delete(offset);
+    this.#options.hashers.giveBack(bytes.byteLength);
+  }
+
+  async #hashToEnd(): Promise<void> {
+    while (this.#hash.pushedBytes < this.#options.sizeBytes) {
+      this.#feedHash();
+      await yieldToEvents();
+    }
   }
 
   async #closeFile(): Promise<void> {
     if (this.#closed) return;
     while (this.#checkpoint) await this.#checkpoint.catch(() => undefined);
     this.#closed = true;
+    for (const [offset, bytes] of this.#early) this.#dropEarly(offset, bytes);
+    this.#hash.close();
     this.#file.close();
   }
 }
 
-/** Large enough to overtake the network, small enough not to hold up the connections. */
 const HASH_PIECE_BYTES = 1024 * 1024;
+
+/** Pieces read at one go: enough to overtake the network, too few to hold up the connections. */
+const FEED_PIECES = 4;
+
+/** Memory that may wait for the hash. */
+const MAX_PENDING_BYTES = 8 * 1024 * 1024;
+
+/** Only a whole buffer can be handed to another thread; a part of one would take the rest with it. */
+function isWholeBuffer(bytes: Uint8Array<ArrayBuffer>): boolean {
+  return bytes.byteLength === bytes.buffer.byteLength;
+}
 
 /** Lets messages and network chunks in; a timer would cost 4 ms each time. */
 function yieldToEvents(): Promise<void> {

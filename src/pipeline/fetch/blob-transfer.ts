@@ -13,6 +13,7 @@ import type { RestartedFile } from '../../contract/cache.ts';
 import type { SnapshotFile } from '../../contract/snapshot.ts';
 import type { BlobFiles } from '../../store/blob-files.ts';
 import { withBlobLock } from '../../store/blob-lock.ts';
+import type { HasherFactory } from '../../store/file-hasher.ts';
 import { addInterval, coversInterval, missingIntervals } from '../../store/intervals.ts';
 import type { Interval } from '../../store/intervals.ts';
 import { PartialBlob } from '../../store/partial-blob.ts';
@@ -28,6 +29,7 @@ import type { FetchTuning } from './tuning.ts';
 export interface TransferDeps {
   readonly files: BlobFiles;
   readonly records: CacheRecords;
+  readonly hashers: HasherFactory;
   readonly pool: ConnectionPool;
   readonly channel: BlobChannel;
   readonly tuning: FetchTuning;
@@ -191,12 +193,13 @@ export class BlobTransfer implements RequestSource {
 
   /** Under the lock: from what is on disk to what is wanted. */
   async #lead(): Promise<void> {
-    const { files, records, tuning } = this.#deps;
+    const { files, records, hashers, tuning } = this.#deps;
     const { key, file } = this.#origin;
     if (await this.#serveFromBlob()) return;
     this.#partial = await PartialBlob.open({
       files,
       records,
+      hashers,
       key,
       sizeBytes: file.sizeBytes,
       hash: file.hash,

@@ -25,7 +25,8 @@ export interface DownloadContext {
   explain(error: unknown, file: SnapshotFile): Promise<unknown>;
   /** Called when every transfer has been asked for its file. */
   onBegun(): void;
-  onProgress(progress: FetchProgress): void;
+  /** May be a call to another worker: the last one is awaited, so that it arrives before the result does. */
+  onProgress(progress: FetchProgress): unknown;
 }
 
 /** See the file's header. @throws LoadError of stage fetch; `aborted` */
@@ -53,7 +54,7 @@ export async function downloadFiles(
       await fetchItems(context, items, signal);
     }
     throwIfAborted(signal);
-    meter.finish();
+    await meter.finish();
   } finally {
     clearInterval(timer);
   }
@@ -132,11 +133,12 @@ async function fetchItems(
 class DownloadMeter {
   readonly totalBytes: number;
   readonly #items: readonly DownloadItem[];
-  readonly #onProgress: (progress: FetchProgress) => void;
+  readonly #onProgress: (progress: FetchProgress) => unknown;
+  #lastCall: unknown = null;
   #doneBytes = -1;
   #networkBytes = 0;
 
-  constructor(items: readonly DownloadItem[], onProgress: (progress: FetchProgress) => void) {
+  constructor(items: readonly DownloadItem[], onProgress: (progress: FetchProgress) => unknown) {
     this.#items = items;
     this.#onProgress = onProgress;
     this.totalBytes = items.reduce((sum, item) => sum + item.file.sizeBytes, 0);
@@ -157,8 +159,9 @@ class DownloadMeter {
     this.#emit(Math.min(sum, Math.max(0, this.totalBytes - 1)));
   }
 
-  finish(): void {
+  async finish(): Promise<void> {
     this.#emit(this.totalBytes);
+    await this.#lastCall;
   }
 
   #emit(doneBytes: number): void {
@@ -166,6 +169,9 @@ class DownloadMeter {
     if (doneBytes <= this.#doneBytes && networkBytes === this.#networkBytes) return;
     this.#doneBytes = Math.max(this.#doneBytes, doneBytes);
     this.#networkBytes = networkBytes;
-    this.#onProgress({ doneBytes: this.#doneBytes, totalBytes: this.totalBytes, networkBytes });
+    const call = async (): Promise<unknown> =>
+      this.#onProgress({ doneBytes: this.#doneBytes, totalBytes: this.totalBytes, networkBytes });
+    // A listener that fails must not fail the download.
+    this.#lastCall = call().catch(() => undefined);
   }
 }

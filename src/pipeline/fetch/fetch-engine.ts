@@ -10,6 +10,7 @@ import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
 import { BlobFiles } from '../../store/blob-files.ts';
 import { sweep } from '../../store/catalog.ts';
+import { HasherFactory } from '../../store/file-hasher.ts';
 import { CacheRecords } from '../../store/records.ts';
 import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
@@ -40,8 +41,13 @@ export class FetchEngine {
   readonly #sessions = new Map<number, SnapshotSession>();
   readonly #operations = new Map<number, AbortController>();
   readonly #transfers = new Map<string, BlobTransfer>();
+  readonly #hashers: HasherFactory;
   #deps: Promise<SessionDeps> | null = null;
   #nextSession = 1;
+
+  constructor(options: { readonly createHashWorker: () => Worker }) {
+    this.#hashers = new HasherFactory(options.createHashWorker);
+  }
 
   /** Opens the store and clears what a crash left. @throws LoadError `storage_unavailable` */
   async start(tuning: Partial<FetchTuning>, lifeLock: string): Promise<void> {
@@ -105,7 +111,7 @@ export class FetchEngine {
     sessionId: number,
     operationId: number,
     paths: readonly string[],
-    onProgress: (progress: FetchProgress) => void,
+    onProgress: (progress: FetchProgress) => unknown,
   ): Promise<DownloadSummary> {
     return this.#operate(operationId, (signal) => this.#get(sessionId).download(paths, signal, onProgress));
   }
@@ -125,6 +131,7 @@ export class FetchEngine {
     const deps = await this.#deps?.catch(() => null);
     await Promise.all([...this.#sessions.keys()].map((id) => this.closeSession(id)));
     deps?.channel.close();
+    this.#hashers.dispose();
     this.#deps = null;
   }
 
@@ -136,6 +143,7 @@ export class FetchEngine {
       files,
       records,
       tuning,
+      hashers: this.#hashers,
       pool: new ConnectionPool(tuning.connections),
       channel: new BlobChannel(),
     };

@@ -105,7 +105,7 @@ export class SnapshotSession {
   async download(
     paths: readonly string[],
     signal: AbortSignal,
-    onProgress: (progress: FetchProgress) => void,
+    onProgress: (progress: FetchProgress) => unknown,
   ): Promise<DownloadSummary> {
     const both = this.#bind(signal);
     throwIfAborted(both);

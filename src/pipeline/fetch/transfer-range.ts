@@ -18,7 +18,7 @@ export interface RangeSink {
   nextMissing(position: number): number;
   /** Whether this answer may be used: notes its validator; false ends the work quietly (another stream is at it). */
   accept(answer: RangeAnswer): boolean;
-  /** Bytes of the file at `offset`; how many of them were new. Awaiting it is the backpressure. */
+  /** Takes over bytes of the file at `offset`; how many of them were new. Awaiting it is the backpressure. */
   write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<number>;
   addNetworkBytes(count: number): void;
   /** Shared by all connections of the file. */
@@ -177,11 +177,12 @@ async function readBody(
       const { done, value } = await reader.read();
       watch.pause();
       if (done) break;
-      sink.addNetworkBytes(value.byteLength);
-      if (position + value.byteLength > answer.end) throw lengthError(answer, path, position + value.byteLength);
+      const { byteLength } = value;
+      sink.addNetworkBytes(byteLength);
+      if (position + byteLength > answer.end) throw lengthError(answer, path, position + byteLength);
       events.onGain(await sink.write(position, value));
       if (!answer.whole) sink.server.rangesWork = true;
-      position += value.byteLength;
+      position += byteLength;
     }
     if (position !== answer.end) throw lengthError(answer, path, position);
   } finally {

@@ -1,0 +1,209 @@
+/**
+ * The hash of a file that is being written: in this thread for small files, in a worker of its own for large ones, because
+ * hashing and writing cost about the same and would halve each other's speed.
+ *
+ * In: the file's bytes in order. Out: its state after a known number of bytes, and its digest. Bytes handed over are no
+ * longer the caller's. Guarantees: `save` describes exactly the bytes pushed before it was called.
+ */
+import { transfer, wrap } from 'comlink';
+import type { Remote } from 'comlink';
+import { LoadError } from '../contract/errors.ts';
+import type { ContentHash } from '../contract/snapshot.ts';
+import { createStreamHash } from './hashing.ts';
+import type { StreamHash } from './hashing.ts';
+import type { HashState } from './journal.ts';
+
+/** See the file's header. */
+export interface FileHasher {
+  /** Bytes handed over so far, from the file's start. */
+  readonly pushedBytes: number;
+  /** Of these, not hashed yet. */
+  readonly pendingBytes: number;
+  /** Called whenever less is pending than before. */
+  onDrain: (() => void) | null;
+  push(bytes: Uint8Array<ArrayBuffer>): void;
+  save(): Promise<HashState>;
+  /** Lower-case hex, once all is hashed. The hasher is spent. */
+  digest(): Promise<string>;
+  /** Forgets the hash. */
+  close(): void;
+}
+
+/**
+ * Makes hashers; one a fetch worker. Also keeps the account of bytes that wait in memory for their turn to be hashed,
+ * over all files: above it they are read from the disk again, which costs half as much as writing them did.
+ */
+export class HasherFactory {
+  #keptBytes = 0;
+  readonly #createWorker: () => Worker;
+  #worker: Worker | null = null;
+  #api: Remote<HashEngine> | null = null;
+  #nextId = 1;
+  readonly #onFailure = new Set<(error: LoadError) => void>();
+
+  constructor(createWorker: () => Worker) {
+    this.#createWorker = createWorker;
+  }
+
+  /** A hasher that goes on from `saved` as far as that fits. */
+  async create(algorithm: ContentHash['algorithm'], sizeBytes: number, saved: HashState | null): Promise<FileHasher> {
+    if (sizeBytes < WORKER_FROM_BYTES) return new LocalHasher(await createStreamHash(algorithm, sizeBytes, saved));
+    const api = this.#start();
+    const id = this.#nextId++;
+    const failure = new Promise<never>((_, reject) => this.#onFailure.add(reject));
+    failure.catch(() => undefined);
+    const startBytes = await Promise.race([api.open(id, algorithm, sizeBytes, saved), failure]);
+    return new RemoteHasher(api, id, startBytes, failure);
+  }
+
+  /** Whether so many early bytes may be kept in memory; if so, `giveBack` them. */
+  keep(sizeBytes: number): boolean {
+    if (this.#keptBytes + sizeBytes > MAX_KEPT_BYTES) return false;
+    this.#keptBytes += sizeBytes;
+    return true;
+  }
+
+  giveBack(sizeBytes: number): void {
+    this.#keptBytes -= sizeBytes;
+  }
+
+  dispose(): void {
+    this.#worker?.terminate();
+    this.#worker = null;
+    this.#api = null;
+    this.#fail('The fetch worker was shut down.');
+  }
+
+  #start(): Remote<HashEngine> {
+    if (this.#api) return this.#api;
+    const worker = this.#createWorker();
+    worker.addEventListener('error', (event) => {
+      this.#worker = null;
+      this.#api = null;
+      this.#fail(event.message);
+    });
+    this.#worker = worker;
+    this.#api = wrap<HashEngine>(worker);
+    return this.#api;
+  }
+
+  #fail(message: string): void {
+    const error = new LoadError('worker_died', { message: `Hashing stopped. ${message}`, retryable: true });
+    for (const reject of this.#onFailure) reject(error);
+    this.#onFailure.clear();
+  }
+}
+
+/** Six connections with 4 MiB each, but for the one whose turn it is. */
+const MAX_KEPT_BYTES = 20 * 1024 * 1024;
+
+/** A message to a worker costs more than hashing a small file. */
+const WORKER_FROM_BYTES = 1024 * 1024;
+
+/** The hash worker's side: many hashes at once, by id. */
+export class HashEngine {
+  readonly #hashes = new Map<number, StreamHash>();
+
+  /** How many bytes the hash has seen already. */
+  async open(
+    id: number,
+    algorithm: ContentHash['algorithm'],
+    sizeBytes: number,
+    saved: HashState | null,
+  ): Promise<number> {
+    const hash = await createStreamHash(algorithm, sizeBytes, saved);
+    this.#hashes.set(id, hash);
+    return hash.hashedBytes;
+  }
+
+  update(id: number, bytes: Uint8Array): void {
+    this.#get(id).update(bytes);
+  }
+
+  save(id: number): HashState {
+    return this.#get(id).save();
+  }
+
+  digest(id: number): string {
+    return this.#get(id).digest();
+  }
+
+  close(id: number): void {
+    this.#hashes.delete(id);
+  }
+
+  #get(id: number): StreamHash {
+    const hash = this.#hashes.get(id);
+    if (!hash) throw new LoadError('internal', { message: `There is no hash ${id}.` });
+    return hash;
+  }
+}
+
+class LocalHasher implements FileHasher {
+  readonly pendingBytes = 0;
+  onDrain: (() => void) | null = null;
+  readonly #hash: StreamHash;
+
+  constructor(hash: StreamHash) {
+    this.#hash = hash;
+  }
+
+  get pushedBytes(): number {
+    return this.#hash.hashedBytes;
+  }
+
+  push(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#hash.update(bytes);
+  }
+
+  async save(): Promise<HashState> {
+    return this.#hash.save();
+  }
+
+  async digest(): Promise<string> {
+    return this.#hash.digest();
+  }
+
+  close(): void {}
+}
+
+class RemoteHasher implements FileHasher {
+  pushedBytes: number;
+  pendingBytes = 0;
+  onDrain: (() => void) | null = null;
+  readonly #api: Remote<HashEngine>;
+  readonly #id: number;
+  readonly #failure: Promise<never>;
+
+  constructor(api: Remote<HashEngine>, id: number, startBytes: number, failure: Promise<never>) {
+    this.#api = api;
+    this.#id = id;
+    this.#failure = failure;
+    this.pushedBytes = startBytes;
+  }
+
+  push(bytes: Uint8Array<ArrayBuffer>): void {
+    const { byteLength } = bytes;
+    this.pushedBytes += byteLength;
+    this.pendingBytes += byteLength;
+    const settle = (): void => {
+      this.pendingBytes -= byteLength;
+      this.onDrain?.();
+    };
+    // A failure shows in `save` and `digest`, which come behind it on the same port.
+    this.#api.update(this.#id, transfer(bytes, [bytes.buffer])).then(settle, settle);
+  }
+
+  async save(): Promise<HashState> {
+    return Promise.race([this.#api.save(this.#id), this.#failure]);
+  }
+
+  async digest(): Promise<string> {
+    return Promise.race([this.#api.digest(this.#id), this.#failure]);
+  }
+
+  close(): void {
+    this.onDrain = null;
+    this.#api.close(this.#id).catch(() => undefined);
+  }
+}
