@@ -87,6 +87,28 @@ export interface CacheSelector {
   readonly commit?: string;
 }
 
+/** A snapshot by all of its names. */
+export interface CachedSnapshotName {
+  readonly endpoint: string;
+  readonly modelId: string;
+  readonly commit: string;
+}
+
+/** What deleting, clearing or pruning did. */
+export interface CacheRemoval {
+  readonly removed: readonly CachedSnapshotName[];
+  /** Asked for, but left alone: a tab (this one, maybe) is loading them. */
+  readonly inUse: readonly CachedSnapshotName[];
+  /** Bytes of the files that are gone; less than the snapshots' sizes where others share them. */
+  readonly freedBytes: number;
+}
+
+/** How far a `verify` is. `doneBytes` never falls, `totalBytes` is constant. */
+export interface VerifyProgress {
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
 /** What `verify` found. Damaged files are dropped, so that the next load fetches them again. */
 export interface VerifyResult {
   readonly checkedFiles: number;

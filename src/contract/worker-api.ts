@@ -4,6 +4,7 @@
  * Every long call carries an operation id that the caller chose, so that it can be cancelled: an AbortSignal does not clone.
  * Callbacks are top-level arguments, because comlink proxies nothing deeper.
  */
+import type { CacheEntry, CacheRemoval, CacheSelector, CacheUsage, VerifyProgress, VerifyResult } from './cache.ts';
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from './generate.ts';
 import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo } from './load.ts';
 import type { LoadPlan } from './plan.ts';
@@ -37,8 +38,24 @@ export interface LoadedModel {
   readonly report: LoadReport;
 }
 
+/** The cache, as the model worker tends it: see `ModelCache` of the client for what each call does. */
+export interface CacheWorkerApi {
+  cacheList(): Promise<readonly CacheEntry[]>;
+  cacheUsage(): Promise<CacheUsage>;
+  cacheDelete(selector: CacheSelector): Promise<CacheRemoval>;
+  cacheClear(): Promise<CacheRemoval>;
+  cachePin(selector: CacheSelector, pinned: boolean): Promise<boolean>;
+  cachePrune(keep: readonly CacheSelector[], includePinned: boolean): Promise<CacheRemoval>;
+  /** Null: everything. */
+  cacheVerify(
+    operation: OperationId,
+    selector: CacheSelector | null,
+    onProgress: (progress: VerifyProgress) => void,
+  ): Promise<VerifyResult>;
+}
+
 /** The model worker's side. */
-export interface ModelWorkerApi {
+export interface ModelWorkerApi extends CacheWorkerApi {
   adapter(): Promise<AdapterInfo | null>;
   bundled(operation: OperationId, source: SourceConfig): Promise<readonly BundledModel[]>;
   plan(operation: OperationId, source: SourceConfig, request: LoadRequest): Promise<LoadPlan>;

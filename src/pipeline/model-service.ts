@@ -4,6 +4,14 @@
  * In: calls of {@link ModelWorkerApi}. Out: plain data. Guarantees: every operation can be cancelled by its id for as long as
  * it runs; a load that fails or is cancelled leaves nothing behind.
  */
+import type {
+  CacheEntry,
+  CacheRemoval,
+  CacheSelector,
+  CacheUsage,
+  VerifyProgress,
+  VerifyResult,
+} from '../contract/cache.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
 import type { AdapterInfo, LoadEvent, LoadRequest } from '../contract/load.ts';
@@ -18,6 +26,7 @@ import type {
 } from '../contract/worker-api.ts';
 import { listBundledModels } from '../hub/bundled-index.ts';
 import { describeAdapter } from '../runtime/gpu.ts';
+import { CacheService } from './cache-service.ts';
 import { loadModel, planModel } from './load.ts';
 import type { Environment } from './repository.ts';
 import type { ServedModel } from './serve/served-model.ts';
@@ -26,6 +35,7 @@ import type { ServedModel } from './serve/served-model.ts';
 export class ModelService implements ModelWorkerApi {
   readonly #operations = new Map<OperationId, AbortController>();
   readonly #models = new Map<ModelHandle, ServedModel>();
+  readonly #cache = new CacheService();
   readonly #environment: Environment;
   #nextHandle: ModelHandle = 1;
 
@@ -87,6 +97,41 @@ export class ModelService implements ModelWorkerApi {
 
   async detokenize(model: ModelHandle, ids: readonly number[], keepSpecialTokens: boolean): Promise<string> {
     return this.#model(model).detokenize(ids, keepSpecialTokens);
+  }
+
+  cacheList(): Promise<readonly CacheEntry[]> {
+    return this.#cache.list();
+  }
+
+  cacheUsage(): Promise<CacheUsage> {
+    return this.#cache.usage();
+  }
+
+  cacheDelete(selector: CacheSelector): Promise<CacheRemoval> {
+    return this.#cache.delete(selector);
+  }
+
+  cacheClear(): Promise<CacheRemoval> {
+    return this.#cache.clear();
+  }
+
+  cachePin(selector: CacheSelector, pinned: boolean): Promise<boolean> {
+    return this.#cache.pin(selector, pinned);
+  }
+
+  cachePrune(keep: readonly CacheSelector[], includePinned: boolean): Promise<CacheRemoval> {
+    return this.#cache.prune(keep, includePinned);
+  }
+
+  cacheVerify(
+    operation: OperationId,
+    selector: CacheSelector | null,
+    onProgress: (progress: VerifyProgress) => void,
+  ): Promise<VerifyResult> {
+    return this.#run(operation, (signal) => {
+      const progress = new Delivery(onProgress);
+      return this.#cache.verify(selector, signal, progress.send).finally(progress.settle);
+    });
   }
 
   async cancel(operation: OperationId): Promise<void> {
