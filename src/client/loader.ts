@@ -9,6 +9,10 @@ import { LoadError } from '../contract/errors.ts';
 import type { AdapterInfo, LoadEvent, LoadRequest } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
+import { createModelCache } from './cache.ts';
+import type { ModelCache } from './cache.ts';
+import { toNamedOrigin } from './model-source.ts';
+import type { ModelSource } from './model-source.ts';
 import { createModel } from './model.ts';
 import type { Model } from './model.ts';
 
@@ -29,7 +33,7 @@ export interface LoaderOptions {
 
 /** What a plan or a load may be asked for. */
 export interface PlanOptions {
-  /** Branch, tag or commit. Default `main`. */
+  /** Branch, tag or commit, of a model that is named by its id. Default `main`. */
   readonly revision?: string;
   /** Default `auto`: the plan chooses, and says why. */
   readonly dtype?: LoadRequest['dtype'];
@@ -54,12 +58,15 @@ export interface Loader {
    * What a load would do and cost, from a few kilobytes of headers; downloads no weights.
    * @throws LoadError as {@link load}, up to stage `plan`
    */
-  plan(modelId: string, options?: PlanOptions): Promise<LoadPlan>;
+  plan(model: ModelSource, options?: PlanOptions): Promise<LoadPlan>;
   /**
-   * Takes a model id through every stage; resolves when the model is warm.
+   * Takes a model (an id, an address or a folder) through every stage; resolves when it is warm. Cancelled or failed, it
+   * keeps what was downloaded: the same call goes on where this one stopped (see {@link ModelCache} to delete it).
    * @throws LoadError: any code of the closed list; `stage` says where
    */
-  load(modelId: string, options?: LoadOptions): Promise<Model>;
+  load(model: ModelSource, options?: LoadOptions): Promise<Model>;
+  /** What was downloaded: list, measure, verify, pin, delete. */
+  readonly cache: ModelCache;
   /** The GPU and its limits, null where there is none. */
   adapter(): Promise<AdapterInfo | null>;
   /** The models that the page brings. */
@@ -99,12 +106,12 @@ export function createLoader(options: LoaderOptions = {}): Loader {
   };
 
   return {
-    plan: (modelId, planOptions = {}) =>
-      using((worker) =>
-        worker.call((api, id) => api.plan(id, source, toRequest(modelId, planOptions)), planOptions.signal),
-      ),
-    async load(modelId, loadOptions = {}) {
-      const request = toRequest(modelId, loadOptions);
+    async plan(model, planOptions = {}) {
+      const request = await toRequest(model, planOptions);
+      return using((worker) => worker.call((api, id) => api.plan(id, source, request), planOptions.signal));
+    },
+    async load(model, loadOptions = {}) {
+      const request = await toRequest(model, loadOptions);
       const { onProgress, signal } = loadOptions;
       return using(async (worker) => {
         const onEvent = Comlink.proxy((event: LoadEvent) => onProgress?.(event));
@@ -113,6 +120,7 @@ export function createLoader(options: LoaderOptions = {}): Loader {
         return createModel(worker, loaded, () => release(worker));
       });
     },
+    cache: createModelCache(using),
     adapter: () => using((worker) => worker.call((api) => api.adapter())),
     bundled: () => using((worker) => worker.call((api, id) => api.bundled(id, source))),
     dispose() {
@@ -141,9 +149,15 @@ function toAbsoluteUrl(url: string, option: string): string {
   return parsed.href.replace(/\/+$/u, '');
 }
 
-function toRequest(modelId: string, options: PlanOptions): LoadRequest {
+async function toRequest(model: ModelSource, options: PlanOptions): Promise<LoadRequest> {
+  if (typeof model !== 'string' && options.revision !== undefined) {
+    throw new LoadError('invalid_argument', {
+      message: 'A folder or an address has no revisions: leave "revision" out.',
+      detail: { argument: 'revision' },
+    });
+  }
   return {
-    modelId,
+    ...(await toNamedOrigin(model, document.baseURI)),
     revision: options.revision ?? 'main',
     dtype: options.dtype ?? 'auto',
     device: options.device ?? 'auto',

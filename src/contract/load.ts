@@ -7,10 +7,13 @@
  */
 import type { LoadErrorData, Stage } from './errors.ts';
 import type { Device, Dtype, LoadPlan } from './plan.ts';
+import type { ModelOrigin } from './snapshot.ts';
 
 /** What may be asked of {@link Loader.plan} and {@link Loader.load}, besides the model id. */
 export interface LoadRequest {
+  /** The id that finds it, or the name that a folder or an address goes by. */
   readonly modelId: string;
+  readonly origin: ModelOrigin;
   /** Branch, tag or commit. Default `main`. */
   readonly revision: string;
   readonly dtype: Dtype | 'auto';
@@ -77,6 +80,8 @@ export interface LoadReport {
     readonly gpuPeakBytes: number | null;
   };
   readonly warmUp: {
+    /** Compiling on the empty model, while the weights were on their way; null where nothing is compiled (WASM). */
+    readonly skeletonMs: number | null;
     readonly prefillTokens: number;
     readonly prefillMs: number;
     readonly decodeMs: number;

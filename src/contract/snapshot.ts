@@ -18,23 +18,47 @@ export interface SnapshotFile {
   readonly sizeBytes: number;
   /** Null only where the source announces none (a plain static folder). */
   readonly hash: ContentHash | null;
-  /** Where its bytes are: addressed by commit, never by branch. */
+  /**
+   * Where its bytes are: addressed by commit, never by branch. A static server has no commits: there the fragment, which is
+   * never sent, names the file's version, so that two versions are two blobs. Empty for a local folder.
+   */
   readonly url: string;
 }
 
 /** Where a snapshot comes from. */
-export type SnapshotSource = 'bundled' | 'hub';
+export type SnapshotSource = 'bundled' | 'hub' | 'url' | 'folder';
+
+/** A file on this computer, with its path below the chosen folder, `/` between folders. */
+export interface LocalFile {
+  readonly path: string;
+  readonly file: File;
+}
+
+/** More files than this is no model's folder: somebody chose a disk or a home. */
+export const MAX_FOLDER_FILES = 10_000;
+
+/** Where a model's files are, as a load's request tells the worker: by structured clone, never as bytes. */
+export type ModelOrigin =
+  /** Bundled with the page, else at the hub: found by its id. */
+  | { readonly type: 'id' }
+  /** A folder of a static server. Absolute, without trailing slash, query, fragment and credentials. */
+  | { readonly type: 'url'; readonly baseUrl: string }
+  /** A folder on this computer, read in place. */
+  | { readonly type: 'folder'; readonly folder: FileSystemDirectoryHandle | readonly LocalFile[] };
 
 /** A repository at one commit. */
 export interface Snapshot {
-  /** `org/name`. */
+  /** `org/name`; host and path of a static server; the name of a local folder. */
   readonly modelId: string;
   readonly source: SnapshotSource;
-  /** The endpoint or base URL that it was resolved from, without a trailing slash. */
+  /** The endpoint or base URL that it was resolved from, without a trailing slash; empty for a local folder. */
   readonly endpoint: string;
   /** What was asked for: a branch, tag or commit. */
   readonly revision: string;
-  /** The commit that the revision stood for: 40 hex digits on a hub; a content hash for bundled models. */
+  /**
+   * The commit that the revision stood for: 40 hex digits on a hub; a content hash for bundled models; a hash over names,
+   * sizes and what tells versions apart (ETag, time of the last change) for static servers and folders.
+   */
   readonly commit: string;
   readonly files: readonly SnapshotFile[];
   /** When the revision was resolved, ms since the epoch; older than this load where the network was away. */

@@ -1,17 +1,21 @@
 /**
- * Stage 1 and the files behind it: a pinned snapshot and a fetch service that is open for as long as it is needed.
+ * Stage 1 and the files behind it: a pinned snapshot, and its bytes for as long as they are needed.
  *
- * In: what to load and from where. Out: whatever `work` makes of the repository. Guarantees: the fetch worker ends with
- * `work`, however it ends.
+ * In: what to load and from where: an id, an address, or a folder on this computer. Out: whatever `work` makes of the
+ * repository. Guarantees: what opens the files (a fetch worker, or nothing but handles for a folder) ends with `work`,
+ * however that ends.
  */
 import { throwIfAborted } from '../base/abort.ts';
 import type { LoadRequest } from '../contract/load.ts';
-import type { Snapshot } from '../contract/snapshot.ts';
+import type { ModelOrigin, Snapshot, SnapshotSource } from '../contract/snapshot.ts';
 import type { SourceConfig } from '../contract/worker-api.ts';
 import { CacheRecords } from '../store/records.ts';
 import { openFetchService } from './fetch/service.ts';
 import type { SnapshotFiles } from './fetch/service.ts';
+import type { FetchAccess } from './fetch/snapshot-session.ts';
 import { resolveSnapshot } from './resolve.ts';
+import { openLocalFolder } from './sources/local-folder.ts';
+import { resolveStatic } from './sources/resolve-static.ts';
 import type { StageLog } from './stage-log.ts';
 
 /** What the composition root brings. */
@@ -26,32 +30,69 @@ export interface Repository {
   readonly files: SnapshotFiles;
 }
 
-/** Resolves, opens, runs `work`, closes. @throws LoadError as {@link resolveSnapshot}, and what `work` throws */
+/**
+ * Resolves, opens, runs `work`, closes.
+ * @throws LoadError as {@link resolveSnapshot}, {@link resolveStatic} and {@link openLocalFolder}, and what `work` throws
+ */
 export async function withRepository<T>(
-  { request, source, environment, log, signal }: RepositoryRequest,
+  run: RepositoryRequest,
   work: (repository: Repository) => Promise<T>,
 ): Promise<T> {
+  const { request, environment, log, signal } = run;
+  const { origin } = request;
+  if (origin.type === 'folder') {
+    const local = await log.run(
+      'resolve',
+      () => openLocalFolder(request.modelId, origin.folder, signal),
+      ({ snapshot }) => `folder on this computer, ${snapshot.files.length} files`,
+    );
+    try {
+      return await work(local);
+    } finally {
+      await local.files.close();
+    }
+  }
   const snapshot = await log.run(
     'resolve',
-    () =>
-      resolveSnapshot(request, {
-        signal,
-        hub: { endpoint: source.endpoint, token: source.token },
-        bundledBaseUrl: source.bundledBaseUrl,
-        records: new CacheRecords(),
-        onNotice: (message) => log.notice('resolve', message),
-      }),
-    ({ source: from, commit, offline }) =>
-      `${from === 'bundled' ? 'bundled with this page' : 'hub'}, commit ${commit.slice(0, 8)}${offline ? ', as last known' : ''}`,
+    () => resolve(run, origin),
+    ({ source, commit, offline }) =>
+      `${SOURCE_WORDS[source]}, commit ${commit.slice(0, 8)}${offline ? ', as last known' : ''}`,
   );
   const service = await openFetchService(environment.startFetchWorker());
   try {
     throwIfAborted(signal);
-    const files = await service.openSnapshot(snapshot, { endpoint: source.endpoint, token: source.token });
+    const files = await service.openSnapshot(snapshot, chooseAccess(snapshot, run.source));
     return await work({ snapshot, files });
   } finally {
     await service.dispose();
   }
+}
+
+const SOURCE_WORDS: Readonly<Record<SnapshotSource, string>> = {
+  bundled: 'bundled with this page',
+  hub: 'hub',
+  url: 'web address',
+  folder: 'folder on this computer',
+};
+
+function resolve(
+  { request, source, log, signal }: RepositoryRequest,
+  origin: Exclude<ModelOrigin, { type: 'folder' }>,
+): Promise<Snapshot> {
+  const { modelId, offline } = request;
+  const deps = {
+    signal,
+    records: new CacheRecords(),
+    onNotice: (message: string) => log.notice('resolve', message),
+  };
+  if (origin.type === 'url') return resolveStatic({ modelId, baseUrl: origin.baseUrl, offline }, deps);
+  const { endpoint, token, bundledBaseUrl } = source;
+  return resolveSnapshot(request, { ...deps, hub: { endpoint, token }, bundledBaseUrl });
+}
+
+/** The token is the hub's: a static server never sees it, be it on the same host. */
+function chooseAccess(snapshot: Snapshot, { endpoint, token }: SourceConfig): FetchAccess {
+  return snapshot.source === 'url' ? { endpoint: snapshot.endpoint, token: null } : { endpoint, token };
 }
 
 /** What {@link withRepository} needs. */

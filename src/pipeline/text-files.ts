@@ -24,11 +24,13 @@ const TOKENIZER = 'tokenizer.json';
 const TOKENIZER_CONFIG = 'tokenizer_config.json';
 const CHAT_TEMPLATE = 'chat_template.jinja';
 
+/** Every file that is read here. */
+export const TEXT_FILES: readonly string[] = [CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE];
+
 /** Those of the files that the snapshot has: to be downloaded together with the weights. */
 export function listTextFiles({ snapshot }: Repository): string[] {
-  const wanted = [CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE];
   const present = new Set(snapshot.files.map((file) => file.path));
-  return wanted.filter((path) => present.has(path));
+  return TEXT_FILES.filter((path) => present.has(path));
 }
 
 /** @throws LoadError `config_invalid` for what is no JSON object, and what reading throws */

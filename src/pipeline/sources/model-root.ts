@@ -1,0 +1,45 @@
+/**
+ * Which folder of a folder is the model. Pure.
+ *
+ * In: paths below the chosen folder. Out: the root, `''` for the chosen folder itself. Guarantees: config.json lies in it;
+ * where several folders could be meant, nothing is guessed.
+ */
+import { LoadError } from '../../contract/errors.ts';
+
+const CONFIG = 'config.json';
+
+/** More are counted, not named. */
+const MAX_NAMED_ROOTS = 20;
+
+/**
+ * The folder that holds config.json. A config.json further down belongs to the model above it (a pooling layer, an earlier
+ * checkpoint); two side by side are two models.
+ * @throws LoadError `file_not_found`, `invalid_argument` (reason `several_models`)
+ */
+export function findModelRoot(paths: readonly string[], folderName: string): string {
+  const folders = paths.filter((path) => path === CONFIG || path.endsWith(`/${CONFIG}`)).map(toFolder);
+  const roots = folders.filter((folder) => !folders.some((other) => folder !== other && isBelow(folder, other))).sort();
+  const [root] = roots;
+  if (root === undefined) {
+    throw new LoadError('file_not_found', {
+      message: `Neither "${folderName}" nor a folder in it holds a config.json (${paths.length} files were seen).`,
+      detail: { path: CONFIG, folder: folderName, fileCount: paths.length },
+    });
+  }
+  if (roots.length > 1) {
+    const named = roots.slice(0, MAX_NAMED_ROOTS).join(', ') + (roots.length > MAX_NAMED_ROOTS ? ', …' : '');
+    throw new LoadError('invalid_argument', {
+      message: `"${folderName}" holds ${roots.length} models: ${named}. Choose the folder of one of them.`,
+      detail: { argument: 'folder', reason: 'several_models', roots: roots.slice(0, MAX_NAMED_ROOTS) },
+    });
+  }
+  return root;
+}
+
+function toFolder(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+}
+
+function isBelow(folder: string, other: string): boolean {
+  return other === '' ? folder !== '' : folder.startsWith(`${other}/`);
+}

@@ -1,0 +1,104 @@
+/**
+ * The files of a repository on a static server, which lists nothing: derived from what every repository has.
+ *
+ * In: a base address. Out: the files that loading can use, with size and version. Order: config.json, without which there is
+ * no model; then model.safetensors, else the index and every shard that it names; then the texts, any of which may be missing.
+ */
+import { forEachConcurrent } from '../../base/concurrency.ts';
+import { LoadError } from '../../contract/errors.ts';
+import { parseWeightsIndex } from '../../formats/weights-index.ts';
+import { encodePath } from '../../hub/urls.ts';
+import type { AskOptions } from '../last-known.ts';
+import { TEXT_FILES } from '../text-files.ts';
+import { probeFile, readSmallFile } from './static-probe.ts';
+import type { FileKind, FoundFile } from './static-probe.ts';
+
+/** A file that was found. */
+export interface StaticFile extends FoundFile {
+  readonly path: string;
+  readonly url: string;
+}
+
+const CONFIG = 'config.json';
+const SINGLE_FILE = 'model.safetensors';
+const INDEX_FILE = 'model.safetensors.index.json';
+
+/** As many as browsers open to a host over HTTP/1.1. */
+const CONCURRENT_PROBES = 6;
+
+/** An index that names more is a mistake or an attack. */
+const MAX_SHARDS = 10_000;
+
+/** Object stores answer 403 for what is not there to those who may not list: believed once something was there. */
+const ABSENT = [404, 410];
+const ABSENT_OR_FORBIDDEN = [...ABSENT, 403];
+
+/**
+ * @throws LoadError `file_not_found` (config.json, shards), `no_safetensors`, `safetensors_invalid` (the index),
+ * `network_unreachable`, `http_status`, `range_invalid`, `aborted`
+ */
+export async function listStaticFiles(baseUrl: string, options: AskOptions): Promise<readonly StaticFile[]> {
+  const [config] = await probeAll(baseUrl, [CONFIG], ABSENT, options);
+  if (!config) {
+    throw new LoadError('file_not_found', {
+      message: `There is no ${CONFIG} at ${baseUrl}/. Give the address of the folder that holds it.`,
+      detail: { path: CONFIG, baseUrl },
+    });
+  }
+  const wanted = [SINGLE_FILE, INDEX_FILE, ...TEXT_FILES.filter((path) => path !== CONFIG)];
+  const found = await probeAll(baseUrl, wanted, ABSENT_OR_FORBIDDEN, options);
+  const single = found.find(({ path }) => path === SINGLE_FILE);
+  const index = found.find(({ path }) => path === INDEX_FILE);
+  const texts = found.filter((file) => file !== single && file !== index);
+  if (single) return [config, single, ...texts];
+  if (!index) {
+    throw new LoadError('no_safetensors', {
+      message: `Neither ${SINGLE_FILE} nor ${INDEX_FILE} is at ${baseUrl}/.`,
+      detail: { baseUrl },
+    });
+  }
+  return [config, index, ...(await findShards(baseUrl, index, options)), ...texts];
+}
+
+async function findShards(baseUrl: string, index: StaticFile, options: AskOptions): Promise<readonly StaticFile[]> {
+  const { shards } = parseWeightsIndex(await readSmallFile(index.url, options), INDEX_FILE);
+  if (shards.length > MAX_SHARDS) {
+    throw new LoadError('safetensors_invalid', {
+      message: `${INDEX_FILE} names ${shards.length} files; the limit is ${MAX_SHARDS}.`,
+      detail: { reason: 'index_too_large', file: INDEX_FILE },
+    });
+  }
+  const found = await probeAll(baseUrl, shards, ABSENT_OR_FORBIDDEN, options);
+  const present = new Set(found.map(({ path }) => path));
+  const missing = shards.filter((path) => !present.has(path));
+  if (missing.length === 0) return found;
+  throw new LoadError('file_not_found', {
+    message: `${INDEX_FILE} names files that are not at ${baseUrl}/: ${missing.join(', ')}.`,
+    detail: { files: missing, index: INDEX_FILE, baseUrl },
+  });
+}
+
+/** Those of the files that are there, in order. */
+async function probeAll(
+  baseUrl: string,
+  paths: readonly string[],
+  absentStatuses: readonly number[],
+  options: AskOptions,
+): Promise<readonly StaticFile[]> {
+  const found = new Map<string, StaticFile>();
+  await forEachConcurrent(
+    paths,
+    CONCURRENT_PROBES,
+    async (path) => {
+      const url = `${baseUrl}/${encodePath(path)}`;
+      const file = await probeFile(url, kindOf(path), absentStatuses, options);
+      if (file) found.set(path, { path, url, ...file });
+    },
+    options.signal,
+  );
+  return paths.flatMap((path) => found.get(path) ?? []);
+}
+
+function kindOf(path: string): FileKind {
+  return path.endsWith('.safetensors') ? 'weights' : path.endsWith('.json') ? 'json' : 'text';
+}
