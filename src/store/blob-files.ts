@@ -105,8 +105,8 @@ export class BlobFiles {
   }
 
   /**
-   * How many of so many more bytes the browser would take, found out by asking for them: a scratch file is stretched and
-   * removed. Nothing is written. Exact where all fit, else by halving, to a 4,096th.
+   * How many of so many more bytes the browser would take, found out by asking for them: one byte is written so far into a scratch
+   * file, which is then removed. Exact where all fit, else by halving, to a 4,096th.
    */
   async findRoom(sizeBytes: number): Promise<number> {
     const name = `room-${crypto.randomUUID()}`;
@@ -117,8 +117,6 @@ export class BlobFiles {
         try {
           return stretch(file, sizeBytes);
         } finally {
-          // Given back before closing: Chromium's account of a closed file lags behind.
-          file.truncate(0);
           file.close();
         }
       } catch (error) {
@@ -150,15 +148,19 @@ interface WorkerFileHandle {
   move?(target: FileSystemDirectoryHandle, name: string): Promise<void>;
 }
 
+/** The scratch file is empty again afterwards: Chromium's account of a closed file lags behind. */
 function stretch(file: SyncFile, sizeBytes: number): number {
+  const lastByte = new Uint8Array(1);
   const fits = (bytes: number): boolean => {
+    if (bytes === 0) return true;
     try {
-      file.truncate(bytes);
-      // Chromium 156 says nothing where the quota is exceeded, and leaves the size as it was.
-      return file.getSize() === bytes;
+      // Not truncate: Chromium 156 takes a second a gigabyte for it, and says nothing where the quota is exceeded.
+      return file.write(lastByte, { at: bytes - 1 }) === 1;
     } catch (error) {
       if (isQuotaError(error)) return false;
       throw toStorageError(error, 'Asking for room');
+    } finally {
+      file.truncate(0);
     }
   };
   if (fits(sizeBytes)) return sizeBytes;

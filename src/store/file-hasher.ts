@@ -45,6 +45,11 @@ export class HasherFactory {
     this.#createWorker = createWorker;
   }
 
+  /** Starts the worker before it is needed: its module takes a moment to load. */
+  warmUp(): void {
+    this.#start();
+  }
+
   /** A hasher that goes on from `saved` as far as that fits. */
   async create(algorithm: ContentHash['algorithm'], sizeBytes: number, saved: HashState | null): Promise<FileHasher> {
     if (sizeBytes < WORKER_FROM_BYTES) return new LocalHasher(await createStreamHash(algorithm, sizeBytes, saved));

@@ -138,6 +138,7 @@ export class FetchEngine {
   async #open(tuning: FetchTuning): Promise<SessionDeps> {
     const files = await BlobFiles.open();
     const records = new CacheRecords();
+    this.#hashers.warmUp();
     await sweep({ files, records });
     const transferDeps = {
       files,

@@ -1,0 +1,254 @@
+/**
+ * Stands where the model worker does: resolves a model with the real stage 1, and fetches through the real client and the
+ * real fetch worker. Tests read results as plain values.
+ */
+import * as Comlink from 'comlink';
+import { installErrorTransfer } from '../../../../src/base/comlink-errors.ts';
+import type { CacheSelector, DownloadSummary, FetchProgress, FileStatus } from '../../../../src/contract/cache.ts';
+import { toErrorData, type LoadErrorData } from '../../../../src/contract/errors.ts';
+import type { Snapshot } from '../../../../src/contract/snapshot.ts';
+import { openFetchService, type FetchService, type SnapshotFiles } from '../../../../src/pipeline/fetch/service.ts';
+import type { FetchTuning } from '../../../../src/pipeline/fetch/tuning.ts';
+import { resolveSnapshot } from '../../../../src/pipeline/resolve.ts';
+import { BlobFiles, type SyncFile } from '../../../../src/store/blob-files.ts';
+import * as catalog from '../../../../src/store/catalog.ts';
+import { createStreamHash } from '../../../../src/store/hashing.ts';
+import { readUsage } from '../../../../src/store/quota.ts';
+import { CacheRecords } from '../../../../src/store/records.ts';
+
+/** How a download went. */
+export interface DownloadOutcome {
+  readonly summary: DownloadSummary | null;
+  readonly error: LoadErrorData | null;
+  readonly progress: readonly FetchProgress[];
+  readonly elapsedMs: number;
+}
+
+export class TabWorker {
+  readonly #records = new CacheRecords();
+  #worker: Worker | null = null;
+  #service: FetchService | null = null;
+  #snapshot: Snapshot | null = null;
+  #files: SnapshotFiles | null = null;
+  #stop = new AbortController();
+
+  async start(tuning: Partial<FetchTuning>): Promise<void> {
+    this.#worker = new Worker(new URL('../../../../workers/fetch.worker.ts', import.meta.url), { type: 'module' });
+    this.#service = await openFetchService(this.#worker, tuning);
+  }
+
+  async open(
+    endpoint: string,
+    modelId: string,
+    options: { token?: string; dropHashes?: boolean } = {},
+  ): Promise<string[]> {
+    const token = options.token ?? null;
+    const snapshot = await resolveSnapshot(
+      { modelId, revision: 'main', offline: false },
+      { hub: { endpoint, token }, bundledBaseUrl: null, records: this.#records, retry: { baseDelayMs: 10 } },
+    );
+    this.#snapshot = options.dropHashes
+      ? { ...snapshot, files: snapshot.files.map((file) => ({ ...file, hash: null })) }
+      : snapshot;
+    this.#files = await this.#getService().openSnapshot(this.#snapshot, { endpoint, token });
+    return snapshot.files.map((file) => file.path);
+  }
+
+  async download(paths: readonly string[]): Promise<DownloadOutcome> {
+    const progress: FetchProgress[] = [];
+    const startMs = performance.now();
+    const outcome = { summary: null, error: null };
+    try {
+      const summary = await this.#getFiles().download(paths, {
+        signal: this.#stop.signal,
+        onProgress: (item) => progress.push(item),
+      });
+      return { ...outcome, summary, progress, elapsedMs: performance.now() - startMs };
+    } catch (error) {
+      return { ...outcome, error: toErrorData(error), progress, elapsedMs: performance.now() - startMs };
+    }
+  }
+
+  /** Cancels the running download and everything else that was given the signal. */
+  cancel(): void {
+    this.#stop.abort();
+    this.#stop = new AbortController();
+  }
+
+  async readAll(path: string): Promise<string> {
+    return hashHex(await this.#getFiles().readAll(path, { signal: this.#stop.signal }));
+  }
+
+  async readRange(path: string, start: number, end: number): Promise<string> {
+    return hashHex(await this.#getFiles().readRange(path, start, end, { signal: this.#stop.signal }));
+  }
+
+  /** Reads the whole file through `waitRange` in pieces, while a download runs. */
+  async waitThrough(path: string, pieceBytes: number): Promise<{ sha256: string; firstMs: number; endMs: number }> {
+    const sizeBytes = this.#getSnapshot().files.find((file) => file.path === path)?.sizeBytes ?? 0;
+    const hash = await createStreamHash('sha256', sizeBytes, null);
+    const startMs = performance.now();
+    let firstMs = 0;
+    for (let start = 0; start < sizeBytes; start += pieceBytes) {
+      const bytes = await this.#getFiles().waitRange(path, start, Math.min(start + pieceBytes, sizeBytes));
+      firstMs ||= performance.now() - startMs;
+      hash.update(bytes);
+    }
+    return { sha256: hash.digest(), firstMs, endMs: performance.now() - startMs };
+  }
+
+  status(paths: readonly string[]): Promise<readonly FileStatus[]> {
+    return this.#getFiles().status(paths);
+  }
+
+  /** The sha256 of a complete blob as it lies on the disk. */
+  async hashBlob(path: string): Promise<string> {
+    const file = await this.#getFiles().openBlob(path);
+    return hashHex(new Uint8Array(await file.arrayBuffer()));
+  }
+
+  /**
+   * Every recorded blob whose bytes are not what its record says: must always be empty, whatever was killed when.
+   */
+  async findLies(): Promise<readonly string[]> {
+    const files = await BlobFiles.open();
+    const lies: string[] = [];
+    for (const blob of (await this.#records.listBlobs()).values()) {
+      const file = await files.getBlob(blob.key);
+      const hash = await createStreamHash(blob.hash.algorithm, blob.sizeBytes, null);
+      if (file) hash.update(new Uint8Array(await file.arrayBuffer()));
+      if (!file || hash.digest() !== blob.hash.hex) lies.push(blob.key);
+    }
+    return lies;
+  }
+
+  async list(): Promise<Awaited<ReturnType<typeof catalog.listCache>>> {
+    return catalog.listCache(await this.#store());
+  }
+
+  async usage(): Promise<Awaited<ReturnType<typeof readUsage>>> {
+    return readUsage(await BlobFiles.open());
+  }
+
+  async pin(selector: CacheSelector, pinned: boolean): Promise<boolean> {
+    return catalog.pin(await this.#store(), selector, pinned);
+  }
+
+  async prune(keep: readonly CacheSelector[]): Promise<Awaited<ReturnType<typeof catalog.prune>>> {
+    return catalog.prune(await this.#store(), keep);
+  }
+
+  async remove(selectors: readonly CacheSelector[]): Promise<Awaited<ReturnType<typeof catalog.deleteSnapshots>>> {
+    return catalog.deleteSnapshots(await this.#store(), selectors);
+  }
+
+  async removeAll(): Promise<Awaited<ReturnType<typeof catalog.deleteAll>>> {
+    return catalog.deleteAll(await this.#store());
+  }
+
+  async verify(selector: CacheSelector): Promise<Awaited<ReturnType<typeof catalog.verify>>> {
+    return catalog.verify(await this.#store(), selector);
+  }
+
+  /** What lies in the two folders. */
+  async listFiles(): Promise<{ blobs: number; partial: number }> {
+    const files = await BlobFiles.open();
+    return { blobs: (await files.listBlobs()).length, partial: (await files.listPartial()).length };
+  }
+
+  /** Flips one bit of a complete blob, as a failing disk would. */
+  async damage(path: string, offset: number): Promise<void> {
+    const file = await this.#getFiles().openBlob(path);
+    const root = await navigator.storage.getDirectory();
+    const folder = await (await root.getDirectoryHandle('firstlight')).getDirectoryHandle('blobs');
+    const handle = await openSync(await folder.getFileHandle(file.name));
+    const byte = new Uint8Array(1);
+    handle.read(byte, { at: offset });
+    byte[0] = (byte[0] ?? 0) ^ 1;
+    handle.write(byte, { at: offset });
+    handle.close();
+  }
+
+  /** Locks that anybody holds or waits for. */
+  async locks(): Promise<readonly string[]> {
+    const { held = [], pending = [] } = await navigator.locks.query();
+    return [...held, ...pending].map((lock) => lock.name ?? '').filter((name) => name.startsWith('firstlight:'));
+  }
+
+  async close(): Promise<void> {
+    await this.#files?.close();
+    this.#files = null;
+  }
+
+  async dispose(): Promise<void> {
+    await this.#service?.dispose();
+    this.#service = null;
+    this.#files = null;
+  }
+
+  /** The fetch worker goes away without a word. */
+  killFetchWorker(): void {
+    this.#worker?.terminate();
+  }
+
+  /** A plain fetch that drops the bytes: what the network alone takes. */
+  async plain(url: string): Promise<{ sizeBytes: number; elapsedMs: number }> {
+    const startMs = performance.now();
+    const response = await fetch(url, { cache: 'no-store' });
+    let sizeBytes = 0;
+    for await (const piece of response.body ?? []) sizeBytes += piece.byteLength;
+    return { sizeBytes, elapsedMs: performance.now() - startMs };
+  }
+
+  /** Writing and hashing alone, bytes/s. */
+  async floors(sizeBytes: number): Promise<{ write: number; hash: number; read: number }> {
+    const piece = new Uint8Array(4 * 1024 * 1024).map((_, index) => (index * 2654435761) % 251);
+    const root = await navigator.storage.getDirectory();
+    const handle = await openSync(await root.getFileHandle('floor', { create: true }));
+    const time = (work: (at: number) => void): number => {
+      const startMs = performance.now();
+      for (let at = 0; at < sizeBytes; at += piece.byteLength) work(at);
+      return sizeBytes / ((performance.now() - startMs) / 1000);
+    };
+    const write = time((at) => handle.write(piece, { at }));
+    handle.flush();
+    const read = time((at) => handle.read(piece, { at }));
+    handle.close();
+    await root.removeEntry('floor');
+    const stream = await createStreamHash('sha256', sizeBytes, null);
+    const hash = time(() => stream.update(piece));
+    return { write, read, hash };
+  }
+
+  async #store(): Promise<catalog.CacheStore> {
+    return { files: await BlobFiles.open(), records: this.#records };
+  }
+
+  #getService(): FetchService {
+    if (!this.#service) throw new Error('not started');
+    return this.#service;
+  }
+
+  #getFiles(): SnapshotFiles {
+    if (!this.#files) throw new Error('not open');
+    return this.#files;
+  }
+
+  #getSnapshot(): Snapshot {
+    if (!this.#snapshot) throw new Error('not open');
+    return this.#snapshot;
+  }
+}
+
+/** Worker-only, so the types of the page that includes this file do not know it. */
+function openSync(handle: FileSystemFileHandle): Promise<SyncFile> {
+  return (handle as unknown as { createSyncAccessHandle(): Promise<SyncFile> }).createSyncAccessHandle();
+}
+
+async function hashHex(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+installErrorTransfer();
+Comlink.expose(new TabWorker());

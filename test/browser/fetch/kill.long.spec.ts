@@ -1,0 +1,18 @@
+/** 50 seeded kills: the bytes fetched again, mean and worst. */
+import { test } from './fixture.ts';
+import { killAndRecover, makeRandom, type KillOutcome, type KillPhase } from './kill-points.ts';
+
+const KILLS = 50;
+const PHASES: readonly KillPhase[] = ['download', 'download', 'download', 'record', 'eviction'];
+
+test(`browser killed ${KILLS} times`, async ({ harnessUrl }) => {
+  test.setTimeout(KILLS * 20_000);
+  const random = makeRandom(20261120);
+  const outcomes: KillOutcome[] = [];
+  for (let index = 0; index < KILLS; index++) {
+    outcomes.push(await killAndRecover(harnessUrl, PHASES[index % PHASES.length] ?? 'download', random()));
+  }
+  const again = outcomes.filter((outcome) => outcome.phase !== 'eviction').map((outcome) => outcome.againBytes);
+  const mean = Math.round(again.reduce((sum, bytes) => sum + bytes, 0) / again.length);
+  console.log(`bytes fetched again over ${again.length} kills: mean ${mean}, worst ${Math.max(...again)}`);
+});

@@ -1,0 +1,16 @@
+/** A sample of the kill points; all 50 are in kill.long.spec.ts. */
+import { test } from './fixture.ts';
+import { killAndRecover } from './kill-points.ts';
+
+for (const [phase, fraction] of [
+  ['download', 0.15],
+  ['download', 0.7],
+  ['record', 0.2],
+  ['record', 0.6],
+  ['eviction', 0.3],
+] as const) {
+  test(`browser killed: ${phase} at ${fraction}`, async ({ harnessUrl }) => {
+    const { sentBeforeKill, againBytes } = await killAndRecover(harnessUrl, phase, fraction);
+    test.info().annotations.push({ type: 'bytes', description: `${sentBeforeKill} sent, ${againBytes} fetched again` });
+  });
+}

@@ -1,0 +1,38 @@
+import { expect, it } from 'vitest';
+import { ConnectionPool, type RequestSource } from '../../../src/pipeline/fetch/connection-pool.ts';
+
+/** A source with so many requests, which end when they are told to. */
+function makeSource(name: string, log: string[], bulk: number, urgent = 0): RequestSource & { ends: (() => void)[] } {
+  const left = { bulk, urgent };
+  const ends: (() => void)[] = [];
+  return {
+    ends,
+    takeRequest: (urgency) => {
+      if (left[urgency] === 0) return null;
+      left[urgency]--;
+      return () => {
+        log.push(`${name} ${urgency}`);
+        return new Promise((resolve) => ends.push(resolve));
+      };
+    },
+  };
+}
+
+it('bounds the requests, urgent ones of any source first, then the bulk in order', async () => {
+  const log: string[] = [];
+  const pool = new ConnectionPool(3);
+  const first = makeSource('first', log, 3);
+  const second = makeSource('second', log, 2, 1);
+  pool.join(first);
+  pool.join(second);
+  pool.kick();
+  expect(log).toEqual(['second urgent', 'first bulk', 'first bulk']);
+  first.ends.shift()?.();
+  await Promise.resolve();
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(log.slice(3)).toEqual(['first bulk']);
+  pool.leave(second);
+  for (const end of [...first.ends, ...second.ends]) end();
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(log).toHaveLength(4);
+});
