@@ -214,10 +214,11 @@ export class PartialBlob {
     this.#hash.onDrain = () => this.#feedHash();
   }
 
-  /** Journals what is there and closes. Never throws: an older journal stays true. */
+  /** Journals what is there and closes; a file of nothing goes. Never throws: an older journal stays true. */
   async close(): Promise<void> {
     if (this.#closed) return;
-    if (this.#intervals.length > 0) await this.checkpoint().catch(() => undefined);
+    if (this.#intervals.length === 0) return this.discard().catch(() => undefined);
+    await this.checkpoint().catch(() => undefined);
     await this.#closeFile();
   }
 

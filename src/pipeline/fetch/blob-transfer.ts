@@ -117,9 +117,11 @@ export class BlobTransfer implements RequestSource {
     await this.#want('whole', 0, this.#size, signal);
   }
 
-  /** Resolves when nothing runs and no lock or handle is held. */
+  /** Resolves when nothing runs and no lock or handle is held, or when somebody else wants this blob and it goes on. */
   async settled(): Promise<void> {
-    while (this.#running) await this.#running;
+    while (this.#running && !this.#hasActiveWants()) {
+      await Promise.race([this.#running, new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS))]);
+    }
   }
 
   // --- RequestSource: what the connection pool asks ---
@@ -496,5 +498,6 @@ export async function openVerifiedBlob(
   return null;
 }
 
+const SETTLE_POLL_MS = 20;
 const ASK_INTERVAL_MS = 100;
 const MAX_NEED_BYTES = 16 * 1024 * 1024;

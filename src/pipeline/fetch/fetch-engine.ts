@@ -43,6 +43,7 @@ export class FetchEngine {
   readonly #transfers = new Map<string, BlobTransfer>();
   readonly #hashers: HasherFactory;
   #deps: Promise<SessionDeps> | null = null;
+  #sweep: Promise<void> = Promise.resolve();
   #nextSession = 1;
 
   constructor(options: { readonly createHashWorker: () => Worker }) {
@@ -130,6 +131,7 @@ export class FetchEngine {
   async shutDown(): Promise<void> {
     const deps = await this.#deps?.catch(() => null);
     await Promise.all([...this.#sessions.keys()].map((id) => this.closeSession(id)));
+    await this.#sweep;
     deps?.channel.close();
     this.#hashers.dispose();
     this.#deps = null;
@@ -139,7 +141,11 @@ export class FetchEngine {
     const files = await BlobFiles.open();
     const records = new CacheRecords();
     this.#hashers.warmUp();
-    await sweep({ files, records });
+    // Beside the first work: it touches nothing that is locked, and what it leaves is never served.
+    this.#sweep = sweep({ files, records }).then(
+      () => undefined,
+      () => undefined,
+    );
     const transferDeps = {
       files,
       records,

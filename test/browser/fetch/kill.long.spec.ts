@@ -1,8 +1,8 @@
-/** 50 seeded kills: the bytes fetched again, mean and worst. */
+/** 50 seeded kills (or KILLS of them): the bytes fetched again, mean and worst. */
 import { test } from './fixture.ts';
 import { killAndRecover, makeRandom, type KillOutcome, type KillPhase } from './kill-points.ts';
 
-const KILLS = 50;
+const KILLS = Number(process.env['KILLS'] ?? 50);
 const PHASES: readonly KillPhase[] = ['download', 'download', 'download', 'record', 'eviction'];
 
 test(`browser killed ${KILLS} times`, async ({ harnessUrl }) => {

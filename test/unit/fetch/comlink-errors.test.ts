@@ -18,7 +18,8 @@ async function throwAcross(thrown: unknown): Promise<unknown> {
   Comlink.expose(api, port1 as unknown as Comlink.Endpoint);
   const remote = Comlink.wrap<typeof api>(port2 as unknown as Comlink.Endpoint);
   try {
-    return await remote.fail();
+    await remote.fail();
+    return null;
   } catch (error) {
     return error;
   } finally {
