@@ -5,6 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DEFAULT_TUNING } from '../../../src/pipeline/fetch/tuning.ts';
 import { expect, MODEL, openTab, QUICK, sentBytes, SHARDS, startTestHub, TOTAL_BYTES } from './fixture.ts';
 import { startMortalBrowser } from './mortal-browser.ts';
 
@@ -13,8 +14,9 @@ export type KillPhase = 'download' | 'record' | 'eviction';
 /** What a kill cost. */
 export interface KillOutcome {
   readonly phase: KillPhase;
-  readonly sentBeforeKill: number;
-  /** Bytes that crossed the network twice, as the server counted. */
+  /** Bytes that had reached the page at the kill and had to be fetched again. */
+  readonly lostBytes: number;
+  /** The same as the server counts: with what the killed browser's sockets still held. */
   readonly againBytes: number;
 }
 
@@ -25,6 +27,11 @@ export async function killAndRecover(harnessUrl: string, phase: KillPhase, fract
   let browser = await startMortalBrowser(profileDir);
   try {
     const doomed = await openTab(browser.context, harnessUrl, hub);
+    let receivedBytes = 0;
+    doomed.page.on('console', (message) => {
+      const match = /^received (\d+)$/.exec(message.text());
+      if (match) receivedBytes = Number(match[1]);
+    });
     if (phase === 'eviction') await doomed.download();
     else hub.setThrottle({ bytesPerSecond: 12_000_000 });
     const work = phase === 'eviction' ? evict() : doomed.call('download', SHARDS);
@@ -51,21 +58,20 @@ export async function killAndRecover(harnessUrl: string, phase: KillPhase, fract
     expect(await tab.call('findLies')).toEqual([]);
     await tab.expectOriginals(hub);
     const { networkBytes } = summary as { networkBytes: number };
-    const againBytes = phase === 'eviction' ? 0 : Math.max(0, sentBeforeKill + networkBytes - TOTAL_BYTES);
-    if (phase !== 'eviction') {
-      // One range a connection, and what the killed browser's sockets still held.
-      const bound = (QUICK.connections ?? 6) * (QUICK.rangeBytes ?? 0) + IN_SOCKETS_BYTES;
-      expect(againBytes, `${phase} ${fraction}`).toBeLessThanOrEqual(bound);
-    }
-    return { phase, sentBeforeKill, againBytes };
+    if (phase === 'eviction') return { phase, lostBytes: 0, againBytes: 0 };
+    const keptBytes = TOTAL_BYTES - networkBytes;
+    const lostBytes = Math.max(0, receivedBytes - keptBytes);
+    expect(receivedBytes).toBeGreaterThan(0);
+    expect(lostBytes, `${phase} ${fraction}: more than a range a connection`).toBeLessThanOrEqual(
+      DEFAULT_TUNING.connections * (QUICK.rangeBytes ?? 0),
+    );
+    return { phase, lostBytes, againBytes: Math.max(0, sentBeforeKill - keptBytes) };
   } finally {
     await browser.kill();
     await hub.close();
     await rm(profileDir, { recursive: true, force: true, maxRetries: 5 });
   }
 }
-
-const IN_SOCKETS_BYTES = 512 * 1024;
 
 function sleep(delayMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, delayMs));

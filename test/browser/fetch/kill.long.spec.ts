@@ -12,7 +12,10 @@ test(`browser killed ${KILLS} times`, async ({ harnessUrl }) => {
   for (let index = 0; index < KILLS; index++) {
     outcomes.push(await killAndRecover(harnessUrl, PHASES[index % PHASES.length] ?? 'download', random()));
   }
-  const again = outcomes.filter((outcome) => outcome.phase !== 'eviction').map((outcome) => outcome.againBytes);
-  const mean = Math.round(again.reduce((sum, bytes) => sum + bytes, 0) / again.length);
-  console.log(`bytes fetched again over ${again.length} kills: mean ${mean}, worst ${Math.max(...again)}`);
+  const counted = outcomes.filter((outcome) => outcome.phase !== 'eviction');
+  for (const figure of ['lostBytes', 'againBytes'] as const) {
+    const values = counted.map((outcome) => outcome[figure]);
+    const mean = Math.round(values.reduce((sum, bytes) => sum + bytes, 0) / values.length);
+    console.log(`${figure} over ${values.length} kills: mean ${mean}, worst ${Math.max(...values)}`);
+  }
 });

@@ -10,7 +10,7 @@ for (const [phase, fraction] of [
   ['eviction', 0.3],
 ] as const) {
   test(`browser killed: ${phase} at ${fraction}`, async ({ harnessUrl }) => {
-    const { sentBeforeKill, againBytes } = await killAndRecover(harnessUrl, phase, fraction);
-    test.info().annotations.push({ type: 'bytes', description: `${sentBeforeKill} sent, ${againBytes} fetched again` });
+    const { lostBytes, againBytes } = await killAndRecover(harnessUrl, phase, fraction);
+    test.info().annotations.push({ type: 'bytes', description: `${lostBytes} lost, ${againBytes} sent again` });
   });
 }

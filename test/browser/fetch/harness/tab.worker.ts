@@ -61,7 +61,11 @@ export class TabWorker {
     try {
       const summary = await this.#getFiles().download(paths, {
         signal: this.#stop.signal,
-        onProgress: (item) => progress.push(item),
+        onProgress: (item) => {
+          progress.push(item);
+          // For a test that is about to kill this browser and cannot ask it afterwards.
+          console.debug(`received ${item.networkBytes}`);
+        },
       });
       return { ...outcome, summary, progress, elapsedMs: performance.now() - startMs };
     } catch (error) {
