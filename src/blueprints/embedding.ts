@@ -2,7 +2,7 @@
  * Token ids → the first hidden states.
  */
 import { assert } from '../base/assert.ts';
-import { QUANT_BLOCK_SIZE } from '../contract/plan.ts';
+import { type PlannedWeight, QUANT_BLOCK_SIZE } from '../contract/plan.ts';
 import { int, MICROSOFT_DOMAIN, ONNX_TYPE, text, type Value } from '../onnx/graph-builder.ts';
 import type { DecoderContext } from './decoder-context.ts';
 
@@ -21,32 +21,100 @@ const NAME = '/model/embed_tokens';
  */
 export function emitEmbedding(context: DecoderContext, inputIds: Value): Value {
   const { graph, shape, weights } = context;
-  const { encoding } = weights.describe('embed');
-  if (encoding === 'f32' || encoding === 'f16') {
-    const rows = graph.node('Gather', [weights.tensor('embed'), inputIds], { name: `${NAME}/Gather` }); // [1, S, hidden]
-    return emitReshape(context, rows, [-1, shape.hiddenSize], 'Reshape'); // [S, hidden]
-  }
-
-  const bits = encoding === 'q8' ? 8 : 4;
-  const paddedSize = Math.ceil(shape.hiddenSize / QUANT_BLOCK_SIZE) * QUANT_BLOCK_SIZE;
-  const rowBytes = weights.dims('embed.gather')[1];
-  assert(rowBytes === (paddedSize * bits) / 8, 'a row of a quantised embedding is whole blocks');
+  const parts = weights.parts('embed');
   const rows =
-    context.provider === 'webgpu'
-      ? emitGatherBlockQuantized(context, inputIds, bits)
-      : emitGatherAndDequantise(context, inputIds, bits, paddedSize / QUANT_BLOCK_SIZE);
-  const padded = emitReshape(context, rows, [-1, paddedSize], 'Reshape'); // [S, padded]
-  if (paddedSize === shape.hiddenSize) return padded;
+    parts.length === 1
+      ? emitLookUp(context, parts[0], inputIds, NAME)
+      : emitPartedLookUp(context, parts, inputIds, parts[0].rows); // [S, hidden or padded]
+  if (countRowValues(context, parts[0]) === shape.hiddenSize) return rows;
   const bounds = [[0], [shape.hiddenSize], [1]].map((values) => graph.constant('int64', values)); // starts, ends, axes
-  return graph.node('Slice', [padded, ...bounds], { name: `${NAME}/Slice` }); // [S, hidden]
+  return graph.node('Slice', [rows, ...bounds], { name: `${NAME}/Slice` }); // [S, hidden]
 }
 
-function emitGatherBlockQuantized({ graph, weights }: DecoderContext, inputIds: Value, bits: 4 | 8): Value {
+/**
+ * Emits the look-up in a table of several parts: every token is looked up in each, and its own part's row is kept. All parts
+ * but the last have `partRows` rows, so a token's part is a quotient and its row there the remainder.
+ *
+ * ```
+ *   ids ─► Cast int32 ─┬─► Div partRows ─► owner ─► Mul partRows ─┐
+ *                      └────────────────────────────────────────► Sub ─► row
+ *
+ *   row ─► look up in part 0 ─► so far ──────────────────────────────┐
+ *   row ─► look up in part p ─► Where(owner = p, this, so far) ◄─────┘   for each p above 0
+ * ```
+ *
+ * In the last part, which may be shorter, other parts' tokens look up row 0. Integers of 32 bits: onnxruntime's WebGPU
+ * kernels for arithmetic and comparison take no others.
+ */
+function emitPartedLookUp(
+  context: DecoderContext,
+  parts: readonly PlannedWeight[],
+  inputIds: Value,
+  partRows: number,
+): Value {
+  const { graph } = context;
+  const node = (opType: string, inputs: readonly Value[], name: string, attributes = {}): Value =>
+    graph.node(opType, inputs, { name: `${NAME}/${name}`, attributes });
+  const scalar = (value: number): Value => graph.constant('int32', value);
+
+  const ids = node('Cast', [inputIds], 'ids/Cast', { to: int(ONNX_TYPE.int32) }); // [1, S]
+  const owner = node('Div', [ids, scalar(partRows)], 'owner/Div'); // [1, S]
+  const firstRow = node('Mul', [owner, scalar(partRows)], 'owner/Mul');
+  const row = node('Sub', [ids, firstRow], 'row/Sub'); // [1, S], within [0, partRows)
+  const ownerOfToken = emitReshape(context, owner, [-1, 1], 'owner/Reshape'); // [S, 1]
+
+  return parts
+    .map((part, index) => {
+      let partRow = row;
+      if (part.rows < partRows) {
+        const isHere = node('Equal', [owner, scalar(index)], `part${index}/row/Equal`); // [1, S]
+        partRow = node('Where', [isHere, row, scalar(0)], `part${index}/row/Where`); // [1, S], within [0, part.rows)
+      }
+      return emitLookUp(context, part, partRow, `${NAME}/part${index}`); // [S, hidden or padded]
+    })
+    .reduce((soFar, found, index) => {
+      const isHere = node('Equal', [ownerOfToken, scalar(index)], `part${index}/Equal`); // [S, 1]
+      return node('Where', [isHere, found, soFar], `part${index}/Where`);
+    });
+}
+
+/** Emits the look-up in one planned table: [S, hidden], padded to whole blocks where it is quantised. */
+function emitLookUp(context: DecoderContext, table: PlannedWeight, ids: Value, name: string): Value {
+  const { graph, weights } = context;
+  const { encoding } = table;
+  const rowValues = countRowValues(context, table);
+  if (encoding === 'f32' || encoding === 'f16') {
+    const rows = graph.node('Gather', [weights.tensor(table.name), ids], { name: `${name}/Gather` }); // [1, S, hidden]
+    return emitReshape(context, rows, [-1, rowValues], 'Reshape', name);
+  }
+  const bits = encoding === 'q8' ? 8 : 4;
+  const rowBytes = weights.dims(`${table.name}.gather`)[1];
+  assert(rowBytes === (rowValues * bits) / 8, 'a row of a quantised embedding is whole blocks');
+  const rows =
+    context.provider === 'webgpu'
+      ? emitGatherBlockQuantized(context, table, ids, bits, name)
+      : emitGatherAndDequantise(context, table, ids, bits, name);
+  return emitReshape(context, rows, [-1, rowValues], 'Reshape', name); // [S, padded]
+}
+
+/** Values that a look-up yields a token: hidden, or in whole blocks. */
+function countRowValues({ shape }: DecoderContext, { encoding }: PlannedWeight): number {
+  if (encoding === 'f32' || encoding === 'f16') return shape.hiddenSize;
+  return Math.ceil(shape.hiddenSize / QUANT_BLOCK_SIZE) * QUANT_BLOCK_SIZE;
+}
+
+function emitGatherBlockQuantized(
+  { graph, weights }: DecoderContext,
+  table: PlannedWeight,
+  ids: Value,
+  bits: 4 | 8,
+  name: string,
+): Value {
   return graph.node(
     'GatherBlockQuantized',
-    [weights.tensor('embed.gather'), inputIds, weights.tensor('embed.scales')], // [V, rowBytes], [1, S], [V, nBlocks]
+    [weights.tensor(`${table.name}.gather`), ids, weights.tensor(`${table.name}.scales`)], // [V, rowBytes], [1, S], [V, nBlocks]
     {
-      name: `${NAME}/GatherBlockQuantized`,
+      name: `${name}/GatherBlockQuantized`,
       domain: MICROSOFT_DOMAIN,
       attributes: { bits: int(bits), block_size: int(QUANT_BLOCK_SIZE), gather_axis: int(0), quantize_axis: int(1) },
     },
@@ -64,25 +132,31 @@ function emitGatherBlockQuantized({ graph, weights }: DecoderContext, inputIds: 
  *   ids ─► Gather scales ─────────────────────────────────────────────────────┘
  * ```
  */
-function emitGatherAndDequantise(context: DecoderContext, inputIds: Value, bits: 4 | 8, blockCount: number): Value {
+function emitGatherAndDequantise(
+  context: DecoderContext,
+  table: PlannedWeight,
+  ids: Value,
+  bits: 4 | 8,
+  name: string,
+): Value {
   const { graph, shape, weights, activation } = context;
-  const node = (opType: string, inputs: readonly Value[], part: string, attributes = {}): Value =>
-    graph.node(opType, inputs, { name: `${NAME}/dequantise/${part}`, attributes });
+  const blockCount = countRowValues(context, table) / QUANT_BLOCK_SIZE;
+  const node = (opType: string, inputs: readonly Value[], step: string, attributes = {}): Value =>
+    graph.node(opType, inputs, { name: `${name}/dequantise/${step}`, attributes });
+  const reshape = (value: Value, dims: readonly number[], step: string): Value =>
+    emitReshape(context, value, dims, `dequantise/${step}`, name);
 
   // A tied embedding is gathered from the head's own tensor: a second one over the same bytes would be a second copy here.
-  const table = weights.tensor(shape.tiedEmbeddings ? 'embed.blocks' : 'embed.gather');
-  const bytes = node('Gather', [table, inputIds], 'bytes/Gather'); // [1, S, rowBytes], or [1, S, nBlocks, blockBytes]
-  const scales = node('Gather', [weights.tensor('embed.scales'), inputIds], 'scales/Gather'); // [1, S, nBlocks]
+  const blocks = weights.tensor(`${table.name}.${shape.tiedEmbeddings ? 'blocks' : 'gather'}`);
+  const bytes = node('Gather', [blocks, ids], 'bytes/Gather'); // [1, S, rowBytes], or [1, S, nBlocks, blockBytes]
+  const scales = node('Gather', [weights.tensor(`${table.name}.scales`), ids], 'scales/Gather'); // [1, S, nBlocks]
   let codes = bytes;
   if (bits === 4) {
     const nibble = [-1, blockCount, QUANT_BLOCK_SIZE / 2, 1];
     const low = node('BitwiseAnd', [bytes, graph.constant('uint8', 15)], 'low/BitwiseAnd');
     const shift = { direction: text('RIGHT') };
     const high = node('BitShift', [bytes, graph.constant('uint8', 4)], 'high/BitShift', shift);
-    const pair = [
-      emitReshape(context, low, nibble, 'dequantise/low/Reshape'),
-      emitReshape(context, high, nibble, 'dequantise/high/Reshape'),
-    ];
+    const pair = [reshape(low, nibble, 'low/Reshape'), reshape(high, nibble, 'high/Reshape')];
     codes = node('Concat', pair, 'Concat', { axis: int(3) }); // [S, nBlocks, 16, 2]
   }
   const zero = graph.constant('int32', bits === 4 ? 8 : 128);
@@ -92,13 +166,19 @@ function emitGatherAndDequantise(context: DecoderContext, inputIds: Value, bits:
   return node(
     'Mul',
     [
-      emitReshape(context, float, [-1, blockCount, QUANT_BLOCK_SIZE], 'dequantise/Reshape'),
-      emitReshape(context, scales, [-1, blockCount, 1], 'dequantise/scales/Reshape'),
+      reshape(float, [-1, blockCount, QUANT_BLOCK_SIZE], 'Reshape'),
+      reshape(scales, [-1, blockCount, 1], 'scales/Reshape'),
     ],
     'Mul',
   ); // [S, nBlocks, 32]
 }
 
-function emitReshape({ graph }: DecoderContext, value: Value, dims: readonly number[], part: string): Value {
-  return graph.node('Reshape', [value, graph.constant('int64', dims)], { name: `${NAME}/${part}` });
+function emitReshape(
+  { graph }: DecoderContext,
+  value: Value,
+  dims: readonly number[],
+  step: string,
+  name = NAME,
+): Value {
+  return graph.node('Reshape', [value, graph.constant('int64', dims)], { name: `${name}/${step}` });
 }

@@ -12,8 +12,8 @@ import type { GraphRequest } from './blueprint.ts';
 
 /** Looks weights up and declares them. */
 export interface GraphWeights {
-  /** The weight as planned: its rows, cols and encoding. */
-  describe(weight: string): PlannedWeight;
+  /** The weight as planned, alone; or its parts, from the first row to the last, where the plan split it. */
+  parts(weight: string): readonly [PlannedWeight, ...PlannedWeight[]];
   /** The dims of a graph tensor. */
   dims(tensor: string): readonly number[];
   /** A graph tensor, declared at its first use. */
@@ -25,7 +25,13 @@ export function createGraphWeights(
   graph: GraphBuilder,
   { weights, graphTensors, binding }: Pick<GraphRequest, 'weights' | 'graphTensors' | 'binding'>,
 ): GraphWeights {
-  const weightsByName = new Map(weights.map((weight) => [weight.name, weight]));
+  const partsByName = new Map<string, [PlannedWeight, ...PlannedWeight[]]>();
+  for (const weight of weights) {
+    const whole = weight.part?.of ?? weight.name;
+    const parts = partsByName.get(whole);
+    if (parts) parts.push(weight);
+    else partsByName.set(whole, [weight]);
+  }
   const tensorsByName = new Map(graphTensors.map((tensor) => [tensor.name, tensor]));
   const declared = new Map<string, Value>();
 
@@ -42,10 +48,10 @@ export function createGraphWeights(
   };
 
   return {
-    describe(name) {
-      const weight = weightsByName.get(name);
-      assert(weight, `the plan has no weight ${name}`);
-      return weight;
+    parts(name) {
+      const parts = partsByName.get(name);
+      assert(parts, `the plan has no weight ${name}`);
+      return parts;
     },
     dims: (name) => find(name).dims,
     tensor(name) {

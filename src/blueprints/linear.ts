@@ -2,8 +2,9 @@
  * A linear layer, y = x Wᵀ + b, in whatever encoding the plan gave its weight.
  */
 import { unreachable } from '../base/assert.ts';
-import { QUANT_BLOCK_SIZE } from '../contract/plan.ts';
+import { type PlannedWeight, QUANT_BLOCK_SIZE } from '../contract/plan.ts';
 import { int, MICROSOFT_DOMAIN, type Value } from '../onnx/graph-builder.ts';
+import { emitConcat } from './concat.ts';
 import type { DecoderContext } from './decoder-context.ts';
 
 /** A linear layer: its node's name, its weight's, and whether it has a bias (`<weight>.bias`). */
@@ -16,7 +17,32 @@ export interface LinearOptions {
 }
 
 /**
- * Emits one node, which adds the bias itself.
+ * Emits one node, which adds the bias itself; or, for a weight in parts, one a part and their outputs side by side.
+ *
+ * ```
+ *   x [S, cols] ─┬─► part 0 ─► [S, rows 0] ─┐
+ *                ├─► part 1 ─► [S, rows 1] ─┼─► Concat ─► (Add b) ─► [S, rows]
+ *                └─► …                     ─┘
+ * ```
+ */
+export function emitLinear(context: DecoderContext, x: Value, options: LinearOptions): Value {
+  const { graph, weights } = context;
+  const { name, output } = options;
+  const [weight, ...others] = weights.parts(options.weight);
+  const bias = options.bias ? weights.tensor(`${options.weight}.bias`) : null; // [rows]
+  const last = output === undefined ? {} : { output };
+  if (others.length === 0) return emitProduct(context, x, weight, bias, { name, ...last });
+
+  const products = [weight, ...others].map((part, index) =>
+    emitProduct(context, x, part, null, { name: `${name}/part${index}` }),
+  );
+  const concat = { name: `${name}/Concat`, axis: 1 };
+  if (bias === null) return emitConcat(graph, products, { ...concat, ...last }); // [S, rows]
+  return graph.node('Add', [emitConcat(graph, products, concat), bias], { name: `${name}/Add`, ...last }); // [S, rows]
+}
+
+/**
+ * Emits the product with one planned matrix, and its bias.
  *
  * ```
  *   f32, f16   x [S, cols] ─► Gemm(transB) ◄─ W [rows, cols], b [rows]            ─► [S, rows]
@@ -25,23 +51,27 @@ export interface LinearOptions {
  *
  * Gemm takes the matrix as the checkpoint has it, [out, in]: so a tied embedding is one buffer for its two readers.
  */
-export function emitLinear({ graph, weights }: DecoderContext, x: Value, options: LinearOptions): Value {
-  const { rows, cols, encoding } = weights.describe(options.weight);
-  const output = options.output === undefined ? {} : { output: options.output };
-  const bias = options.bias ? weights.tensor(`${options.weight}.bias`) : null; // [rows]
+function emitProduct(
+  { graph, weights }: DecoderContext,
+  x: Value,
+  weight: PlannedWeight,
+  bias: Value | null,
+  { name, ...output }: Pick<LinearOptions, 'name' | 'output'>,
+): Value {
+  const { rows, cols, encoding } = weight;
   switch (encoding) {
     case 'f32':
     case 'f16': {
-      const inputs = [x, weights.tensor(options.weight), ...(bias ? [bias] : [])];
-      return graph.node('Gemm', inputs, { name: `${options.name}/Gemm`, attributes: { transB: int(1) }, ...output }); // [S, rows]
+      const inputs = [x, weights.tensor(weight.name), ...(bias ? [bias] : [])];
+      return graph.node('Gemm', inputs, { name: `${name}/Gemm`, attributes: { transB: int(1) }, ...output }); // [S, rows]
     }
     case 'q8':
     case 'q4': {
-      const blocks = weights.tensor(`${options.weight}.blocks`); // [rows, nBlocks, 32 or 16]
-      const scales = weights.tensor(`${options.weight}.scales`); // [rows, nBlocks]
+      const blocks = weights.tensor(`${weight.name}.blocks`); // [rows, nBlocks, 32 or 16]
+      const scales = weights.tensor(`${weight.name}.scales`); // [rows, nBlocks]
       // Order: A, B, scales, zero_points, g_idx, bias.
       return graph.node('MatMulNBits', [x, blocks, scales, ...(bias ? [null, null, bias] : [])], {
-        name: `${options.name}/MatMulNBits`,
+        name: `${name}/MatMulNBits`,
         domain: MICROSOFT_DOMAIN,
         ...output,
         attributes: {

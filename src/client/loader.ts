@@ -6,7 +6,7 @@
  */
 import * as Comlink from 'comlink';
 import { LoadError } from '../contract/errors.ts';
-import type { AdapterInfo, LoadEvent, LoadRequest } from '../contract/load.ts';
+import type { AdapterInfo, LoadEvent, LoadRequest, SimulatedLimits } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
 import { createModelCache } from './cache.ts';
@@ -41,6 +41,8 @@ export interface PlanOptions {
   readonly device?: LoadRequest['device'];
   /** Upper bound of prompt and answer together, in tokens. Default: the model's own, at most 2048. */
   readonly contextTokens?: number;
+  /** For testing: plan and load as on a GPU with smaller limits. */
+  readonly simulatedLimits?: SimulatedLimits;
   /** Ask the network for nothing. Default false: the cache is used without it only when the network is away. */
   readonly offline?: boolean;
   readonly signal?: AbortSignal;
@@ -162,6 +164,7 @@ async function toRequest(model: ModelSource, options: PlanOptions): Promise<Load
     dtype: options.dtype ?? 'auto',
     device: options.device ?? 'auto',
     contextTokens: options.contextTokens ?? null,
+    simulatedLimits: options.simulatedLimits ?? null,
     offline: options.offline ?? false,
   };
 }

@@ -20,8 +20,19 @@ export interface LoadRequest {
   readonly device: Device | 'auto';
   /** Upper bound for the KV cache in tokens; the plan may choose less. Null: the plan chooses. */
   readonly contextTokens: number | null;
+  /** Plan and load as on a smaller GPU. Null: as on this one. */
+  readonly simulatedLimits: SimulatedLimits | null;
   /** Take the last known commit and ask the network for nothing. */
   readonly offline: boolean;
+}
+
+/**
+ * Limits of a smaller GPU, to see on a large one how a model loads there: larger tensors are split, a longer KV cache is
+ * shortened. For testing; limits above the adapter's own change nothing.
+ */
+export interface SimulatedLimits {
+  /** Instead of `maxBufferSize` and `maxStorageBufferBindingSize`, bytes. */
+  readonly maxBufferBytes: number;
 }
 
 /** One thing that happened during a load. Times are ms since the load began. */

@@ -43,20 +43,30 @@ export interface GraphTensor {
   readonly buffer: string;
 }
 
-/** A tensor in a safetensors file. */
+/** A tensor in a safetensors file, or some of its rows where a weight is in parts. */
 export interface TensorSource {
   readonly file: string;
   readonly tensor: string;
   readonly dtype: SourceDtype;
+  /** Of the rows that are meant: the tensor's own, unless it is cut. */
   readonly shape: readonly number[];
   /** Byte range in the file, half-open, header included. */
   readonly start: number;
   readonly end: number;
 }
 
+/** Which rows of a larger weight a part is. All parts of a weight but the last have the same number of rows. */
+export interface WeightPart {
+  /** Name of the whole weight, e.g. `embed`. */
+  readonly of: string;
+  /** Row of the whole weight that the part begins with. */
+  readonly firstRow: number;
+}
+
 /**
  * One weight of the model as the graph uses it: a matrix [rows, cols] (a vector has rows = 1), assembled from one or
- * more checkpoint tensors stacked by rows (q, k and v become one matrix), then encoded.
+ * more checkpoint tensors stacked by rows (q, k and v become one matrix), then encoded. A matrix that no single buffer of
+ * the device holds is planned as several weights, its parts by rows, `embed.part0`, `embed.part1`, and so on.
  */
 export interface PlannedWeight {
   /** e.g. `layers.0.attn.qkv`. */
@@ -73,6 +83,8 @@ export interface PlannedWeight {
   readonly buffers: readonly WeightBuffer[];
   /** Set for tables that no file holds: rotary cosines and sines, [contextTokens, headDim / 2]. */
   readonly computed: 'rotary-cos' | 'rotary-sin' | null;
+  /** Set for a part, null for a whole weight. */
+  readonly part: WeightPart | null;
 }
 
 /** A rotary embedding's frequencies, as config.json states them. */
@@ -117,12 +129,40 @@ export interface PlanCosts {
   readonly downloadBytes: number;
   /** Of these, already complete in the cache. */
   readonly cachedBytes: number;
+  /** What the weight files take in the cache in all; 0 where they are read in place, from a folder. */
+  readonly diskBytes: number;
   /** Sum of all weight buffers after encoding. */
   readonly weightBytes: number;
+  /** Of these, scales of quantised blocks. */
+  readonly scaleBytes: number;
   readonly kvBytesPerToken: number;
   readonly kvCacheBytes: number;
-  /** The same weights in every dtype: what the choice would cost. */
-  readonly weightBytesByDtype: Readonly<Record<Dtype, number>>;
+  /** An estimate of the most that intermediate values take at once, in a prefill of up to 512 tokens. */
+  readonly activationBytes: number;
+  /** Weights, KV cache and activations: what the device must hold. */
+  readonly deviceBytes: number;
+}
+
+/** What one dtype would take on the plan's device, and whether it fits there. */
+export interface DtypeFit {
+  /** All parameters in the dtype's nominal width (4, 2, 1 or half a byte), before scales and what stays wider. */
+  readonly parameterBytes: number;
+  /** Sum of all weight buffers, scales included. */
+  readonly weightBytes: number;
+  /** Weights, KV cache and activations. */
+  readonly deviceBytes: number;
+  /** As {@link LoadPlan.longestContextTokens}. */
+  readonly longestContextTokens: number;
+  /** Why it does not fit; null where nothing that is known beforehand speaks against it. */
+  readonly obstacle: string | null;
+}
+
+/** What the plan went by. */
+export interface PlannedLimits {
+  /** No GPU buffer of the plan is larger. */
+  readonly maxBufferBytes: number;
+  /** Whether that was asked for, to see how a model loads on a smaller device, and is not the adapter's own limit. */
+  readonly simulated: boolean;
 }
 
 /** The complete plan of a load. */
@@ -136,8 +176,14 @@ export interface LoadPlan {
   readonly dtypeReason: string;
   readonly device: Device;
   readonly deviceReason: string;
+  /** The GPU's limits that the plan keeps to; null on WASM. */
+  readonly limits: PlannedLimits | null;
   /** Tokens that the static KV cache holds: prompt and answer together. */
   readonly contextTokens: number;
+  /** Why so many: repeats the request, or says what shortened it. */
+  readonly contextReason: string;
+  /** The most that may be asked for here: what the checkpoint was made for, or less where the device's limits are lower. */
+  readonly longestContextTokens: number;
   /** Number format of keys and values in the cache. */
   readonly kvType: 'float32' | 'float16';
   /** The safetensors files that hold at least one needed tensor, in file order. */
@@ -149,4 +195,6 @@ export interface LoadPlan {
   /** Tensors in the files that the graph does not use, each with the reason it may be left out. */
   readonly unusedTensors: readonly { readonly tensor: string; readonly reason: string }[];
   readonly costs: PlanCosts;
+  /** The same model in every dtype. */
+  readonly dtypes: Readonly<Record<Dtype, DtypeFit>>;
 }

@@ -93,7 +93,11 @@ function kvCacheSizeBytes({ shape, contextTokens, kvType }: LoadPlan): number {
 }
 
 function checkLimits(plan: LoadPlan, limits: GPUSupportedLimits): void {
-  const largestAllowed = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+  const largestAllowed = Math.min(
+    limits.maxBufferSize,
+    limits.maxStorageBufferBindingSize,
+    plan.limits?.maxBufferBytes ?? Infinity,
+  );
   const sizes = plan.weights.flatMap((weight) => weight.buffers.map(({ name, sizeBytes }) => ({ name, sizeBytes })));
   sizes.push({ name: 'the KV cache of one layer', sizeBytes: kvCacheSizeBytes(plan) });
   const tooLarge = sizes.filter(({ sizeBytes }) => alignSize(sizeBytes) > largestAllowed);
@@ -108,12 +112,16 @@ function checkLimits(plan: LoadPlan, limits: GPUSupportedLimits): void {
 }
 
 function outOfMemory(plan: LoadPlan, cause: unknown): LoadError {
-  const { weightBytes, kvCacheBytes, weightBytesByDtype } = plan.costs;
+  const { weightBytes, kvCacheBytes, deviceBytes } = plan.costs;
+  const smaller = Object.entries(plan.dtypes)
+    .filter(([, fit]) => fit.obstacle === null && fit.deviceBytes < deviceBytes)
+    .map(([dtype, fit]) => ({ dtype, deviceBytes: fit.deviceBytes }));
+  const choices = smaller.map((choice) => `${choice.dtype} (${choice.deviceBytes} bytes)`).join(', ');
   return new LoadError('out_of_memory', {
     message:
       `The GPU gave no room for ${weightBytes} bytes of weights and ${kvCacheBytes} of KV cache. ` +
-      'Choose a smaller dtype or a shorter context.',
-    detail: { weightBytes, kvCacheBytes, weightBytesByDtype },
+      `Choose a shorter context${choices && `, a smaller dtype: ${choices},`} or device "wasm".`,
+    detail: { weightBytes, kvCacheBytes, deviceBytes, smaller },
     cause,
   });
 }

@@ -6,6 +6,7 @@
  */
 import { LoadError } from '../contract/errors.ts';
 import type { AdapterInfo } from '../contract/load.ts';
+import type { LoadPlan } from '../contract/plan.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 
 /** A device with its account and its fate. */
@@ -25,10 +26,11 @@ export async function describeAdapter(): Promise<AdapterInfo | null> {
 }
 
 /**
- * A device with every limit and feature that the adapter has.
+ * A device with every limit and feature that the adapter has; with the buffer limits of a smaller one, where those are
+ * simulated (WebGPU grants no less than its defaults, 256 MiB a buffer and 128 MiB a binding, whatever is asked).
  * @throws LoadError `no_adapter`, `device_lost`
  */
-export async function openGpu(): Promise<GpuContext> {
+export async function openGpu(limits: LoadPlan['limits'] = null): Promise<GpuContext> {
   // An adapter gives one device only, so each context asks for a fresh one.
   const adapter = await requestAdapter();
   if (adapter === null)
@@ -39,7 +41,7 @@ export async function openGpu(): Promise<GpuContext> {
     device = await adapter.requestDevice({
       label: 'firstlight',
       requiredFeatures: [...adapter.features] as GPUFeatureName[],
-      requiredLimits: info.limits,
+      requiredLimits: { ...info.limits, ...(limits?.simulated ? toBufferLimits(limits.maxBufferBytes) : {}) },
     });
   } catch (error) {
     throw new LoadError('device_lost', {
@@ -59,6 +61,10 @@ export async function openGpu(): Promise<GpuContext> {
     lostReason: () => lost,
     destroy: () => device.destroy(),
   };
+}
+
+function toBufferLimits(maxBufferBytes: number): Record<string, number> {
+  return { maxBufferSize: maxBufferBytes, maxStorageBufferBindingSize: maxBufferBytes };
 }
 
 async function requestAdapter(): Promise<GPUAdapter | null> {

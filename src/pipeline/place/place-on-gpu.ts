@@ -25,7 +25,7 @@ export interface GpuPlace {
 
 /** @throws LoadError `no_adapter`, `does_not_fit`, `out_of_memory`, `device_lost`, `runtime_failed` */
 export async function reserveOnGpu(plan: LoadPlan, graph: Uint8Array<ArrayBuffer>): Promise<GpuPlace> {
-  const gpu = await openGpu();
+  const gpu = await openGpu(plan.limits);
   try {
     const buffers = await reserveGpuBuffers(plan, gpu);
     const ort = await loadOnnxRuntime();

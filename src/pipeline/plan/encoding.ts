@@ -1,8 +1,9 @@
 /**
  * How each dtype encodes each weight, and the buffers and graph tensors that follow. Pure.
  *
- * In: a weight's role and size, and a dtype. Out: its encoding, the buffers that stage 5 fills, and the tensors that the
- * graph declares over them. Names: a plain buffer is named like its weight; a quantised one has `.blocks` and `.scales`.
+ * In: a weight's role and size, a dtype, and the largest buffer that the device binds. Out: its encoding, the buffers that
+ * stage 5 fills, and the tensors that the graph declares over them; in parts, where one buffer cannot hold it. Names: a plain
+ * buffer is named like its weight or part; a quantised one has `.blocks` and `.scales`.
  */
 import type { WeightSpec } from '../../blueprints/blueprint.ts';
 import {
@@ -12,6 +13,7 @@ import {
   QUANT_BLOCK_SIZE,
   type WeightBuffer,
   type WeightEncoding,
+  type WeightPart,
 } from '../../contract/plan.ts';
 import {
   BLOB_BYTES,
@@ -21,9 +23,14 @@ import {
   SCALE_BYTES,
   type ScaleType,
 } from '../../formats/quant-layout.ts';
+import { splitRows } from './split-rows.ts';
 
-/** A weight as a dtype lays it out. */
+/** A weight, or one of its parts, as a dtype lays it out. */
 export interface WeightLayout {
+  /** The weight's name, or `<name>.part<index>`. */
+  readonly name: string;
+  readonly rows: number;
+  readonly part: WeightPart | null;
   readonly encoding: WeightEncoding;
   readonly buffers: readonly WeightBuffer[];
   readonly graphTensors: readonly GraphTensor[];
@@ -64,36 +71,44 @@ function chooseEncoding({ role, cols }: Pick<WeightSpec, 'role' | 'cols'>, dtype
   }
 }
 
-/** The layout of one weight. */
-export function layOutWeight(weight: Sized, dtype: Dtype): WeightLayout {
+/** The layout of one weight: one element, or one a part where a single buffer would be larger than `maxBufferBytes`. */
+export function layOutWeight(weight: Sized, dtype: Dtype, maxBufferBytes: number): readonly WeightLayout[] {
   const encoding = chooseEncoding(weight, dtype);
-  return isQuantEncoding(encoding)
-    ? layOutBlocks(weight, encoding, needsFloat16(dtype) ? 'float16' : 'float32')
-    : layOutValues(weight, encoding);
+  const scaleType = needsFloat16(dtype) ? 'float16' : 'float32';
+  return splitRows(weight.rows, countRowBytes(weight.cols, encoding), maxBufferBytes).map(
+    ({ firstRow, rowCount }, index, { length }) => {
+      const name = length === 1 ? weight.name : `${weight.name}.part${index}`;
+      const sized = { ...weight, name, rows: rowCount };
+      return {
+        name,
+        rows: rowCount,
+        part: length === 1 ? null : { of: weight.name, firstRow },
+        encoding,
+        ...(isQuantEncoding(encoding) ? layOutBlocks(sized, encoding, scaleType) : layOutValues(sized, encoding)),
+      };
+    },
+  );
 }
 
-/** Bytes of all buffers of these weights. */
-export function sumWeightBytes(weights: readonly Sized[], dtype: Dtype): number {
-  return listBufferBytes(weights, dtype).reduce((sum, sizeBytes) => sum + sizeBytes, 0);
+/** Bytes of one row in the largest of a weight's buffers: blocks are larger than their scales. */
+function countRowBytes(cols: number, encoding: WeightEncoding): number {
+  if (isQuantEncoding(encoding)) return countRowBlocks(cols) * BLOB_BYTES[encoding];
+  return cols * (encoding === 'f16' ? 2 : 4);
 }
 
-/** Bytes of each buffer of these weights. */
-export function listBufferBytes(weights: readonly Sized[], dtype: Dtype): readonly number[] {
-  return weights.flatMap((weight) => layOutWeight(weight, dtype).buffers.map(({ sizeBytes }) => sizeBytes));
-}
+type Buffers = Pick<WeightLayout, 'buffers' | 'graphTensors'>;
 
-function layOutValues({ name, role, rows, cols }: Sized, encoding: 'f32' | 'f16'): WeightLayout {
+function layOutValues({ name, role, rows, cols }: Sized, encoding: 'f32' | 'f16'): Buffers {
   const type = encoding === 'f16' ? 'float16' : 'float32';
   const sizeBytes = rows * cols * (encoding === 'f16' ? 2 : 4);
   const dims = role === 'norm' || role === 'bias' ? [cols] : [rows, cols];
   return {
-    encoding,
     buffers: [{ name, type, sizeBytes }],
     graphTensors: [{ name, type, dims, buffer: name }],
   };
 }
 
-function layOutBlocks({ name, role, rows, cols }: Sized, encoding: QuantEncoding, scaleType: ScaleType): WeightLayout {
+function layOutBlocks({ name, role, rows, cols }: Sized, encoding: QuantEncoding, scaleType: ScaleType): Buffers {
   const rowBlocks = countRowBlocks(cols);
   const blobBytes = BLOB_BYTES[encoding];
   const [blocks, scales] = [`${name}.blocks`, `${name}.scales`];
@@ -111,7 +126,6 @@ function layOutBlocks({ name, role, rows, cols }: Sized, encoding: QuantEncoding
   };
   const views = role === 'embedding' ? [forGather] : role === 'tiedEmbedding' ? [forMatMul, forGather] : [forMatMul];
   return {
-    encoding,
     buffers,
     graphTensors: [...views, { name: scales, type: scaleType, dims: [rows, rowBlocks], buffer: scales }],
   };

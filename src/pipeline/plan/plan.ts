@@ -11,19 +11,23 @@ import type { WeightSpec } from '../../blueprints/blueprint.ts';
 import { findBlueprint } from '../../blueprints/registry.ts';
 import type { FileStatus } from '../../contract/cache.ts';
 import type { AdapterInfo, LoadRequest } from '../../contract/load.ts';
-import type { DecoderShape, Dtype, LoadPlan } from '../../contract/plan.ts';
+import type { Device, Dtype, LoadPlan, PlannedWeight, TensorSource } from '../../contract/plan.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
-import { chooseContextTokens, chooseDevice, chooseDtype, type DtypeCost } from './choose.ts';
-import { readDeviceLimits } from './device-limits.ts';
-import { chooseKvType, layOutWeight, listBufferBytes, sumWeightBytes } from './encoding.ts';
+import type { Choice } from './choose-context.ts';
+import { ALL_DTYPES, chooseDevice, chooseDtype, type DtypeQuestion } from './choose.ts';
+import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
+import { chooseKvType, type WeightLayout } from './encoding.ts';
 import { matchTensors } from './match-tensors.ts';
 import { type ReadAll, readConfigs } from './read-config.ts';
 import { readTensorTable, type ReadRange } from './read-headers.ts';
+import { type ModelSizing, sizeModel, type SizingInput, toDtypeFit, toPlannedLimits } from './size-model.ts';
+import { cutSources } from './split-rows.ts';
 
 /** What {@link planLoad} needs. */
 export interface PlanInput {
   readonly snapshot: Snapshot;
-  readonly request: Pick<LoadRequest, 'dtype' | 'device' | 'contextTokens'>;
+  readonly request: Pick<LoadRequest, 'dtype' | 'device' | 'contextTokens'> &
+    Partial<Pick<LoadRequest, 'simulatedLimits'>>;
   /** Null where the browser has no WebGPU adapter. */
   readonly adapter: AdapterInfo | null;
   readonly readAll: ReadAll;
@@ -32,8 +36,6 @@ export interface PlanInput {
   readonly status?: (paths: readonly string[]) => Promise<readonly FileStatus[]>;
   readonly signal?: AbortSignal | undefined;
 }
-
-const DTYPES: readonly Dtype[] = ['fp32', 'fp16', 'q8', 'q4', 'q4f16'];
 
 /**
  * Plans a load.
@@ -44,9 +46,8 @@ const DTYPES: readonly Dtype[] = ['fp32', 'fp16', 'q8', 'q4', 'q4f16'];
 export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const { snapshot, request, signal } = input;
   throwIfAborted(signal);
-  const limits = readDeviceLimits(input.adapter);
-  const device = chooseDevice(request.device, limits);
-  const gpuLimits = device.value === 'webgpu' ? limits : null;
+  const limits = readDeviceLimits(input.adapter, request.simulatedLimits);
+  const requestedDevice = chooseDevice(request.device, limits);
 
   const { config } = await readConfigs(snapshot, input.readAll);
   throwIfAborted(signal);
@@ -55,20 +56,27 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const table = await readTensorTable(snapshot, input.readAll, input.readRange, signal);
   throwIfAborted(signal);
 
-  // Sized for float32: float16 would allow twice the tokens, which nobody asks of one buffer.
-  const layerKeyBytes = shape.kvHeadCount * shape.headDim * 4;
-  const contextTokens = chooseContextTokens(request.contextTokens, shape.maxContextTokens, layerKeyBytes, gpuLimits);
-  const specs = blueprint.listWeights(shape, contextTokens);
-  const { sources, unused } = matchTensors(specs, table, shape);
-  const dtype = chooseDtype(request.dtype, device.value, gpuLimits, (candidate) =>
-    costOfDtype(specs, shape, contextTokens, candidate),
-  );
+  const sizings = createSizings({
+    shape,
+    listWeights: (...args) => blueprint.listWeights(...args),
+    requestedContextTokens: request.contextTokens,
+    limits,
+  });
+  const { sources, unused } = matchTensors(blueprint.listWeights(shape, 1), table, shape);
+  const device = fallBack(requestedDevice, request, sizings);
+  const here = (dtype: Dtype): ModelSizing => sizings(device.value, dtype);
+  const dtype = chooseDtype({
+    requested: request.dtype,
+    device: device.value,
+    sizeOf: here,
+    elsewhere: findElsewhere(device.value, limits, sizings),
+  });
+  const sizing = here(dtype.value);
 
-  const layouts = specs.map((spec) => ({ spec, layout: layOutWeight(spec, dtype.value) }));
   const weightFiles = listNeededFiles(snapshot, [...sources.values()].flat());
   const statuses = (await input.status?.(weightFiles.map(({ path }) => path))) ?? [];
   throwIfAborted(signal);
-  const kvBytesPerToken = countKvBytesPerToken(shape, dtype.value);
+  const downloadBytes = weightFiles.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return {
     modelId: snapshot.modelId,
     revision: snapshot.revision,
@@ -78,57 +86,82 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     dtypeReason: dtype.reason,
     device: device.value,
     deviceReason: device.reason,
-    contextTokens,
+    limits: toPlannedLimits(device.value, limits),
+    contextTokens: sizing.context.value,
+    contextReason: sizing.context.reason,
+    longestContextTokens: sizing.longestContextTokens,
     kvType: chooseKvType(dtype.value),
     weightFiles,
-    weights: layouts.map(({ spec, layout }) => ({
-      name: spec.name,
-      rows: spec.rows,
-      cols: spec.cols,
-      encoding: layout.encoding,
-      sources: sources.get(spec.name) ?? [],
-      buffers: layout.buffers,
-      computed: spec.computed,
-    })),
-    graphTensors: layouts.flatMap(({ layout }) => layout.graphTensors),
+    weights: sizing.weights.flatMap(({ spec, layouts }) =>
+      layouts.map((layout) => toPlannedWeight(spec, layout, sources.get(spec.name) ?? [])),
+    ),
+    graphTensors: sizing.weights.flatMap(({ layouts }) => layouts.flatMap(({ graphTensors }) => graphTensors)),
     unusedTensors: unused,
     costs: {
-      parameterCount: countParameters(specs),
-      downloadBytes: weightFiles.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      parameterCount: sizing.parameterCount,
+      downloadBytes,
       cachedBytes: statuses.reduce((sum, { cachedBytes }) => sum + cachedBytes, 0),
-      weightBytes: sumWeightBytes(specs, dtype.value),
-      kvBytesPerToken,
-      kvCacheBytes: kvBytesPerToken * contextTokens,
-      weightBytesByDtype: Object.fromEntries(
-        DTYPES.map((candidate) => [candidate, sumWeightBytes(specs, candidate)]),
-      ) as Record<Dtype, number>,
+      diskBytes: snapshot.source === 'folder' ? 0 : downloadBytes,
+      weightBytes: sizing.weightBytes,
+      scaleBytes: sizing.scaleBytes,
+      kvBytesPerToken: sizing.kvBytesPerToken,
+      kvCacheBytes: sizing.kvCacheBytes,
+      activationBytes: sizing.activationBytes,
+      deviceBytes: sizing.deviceBytes,
     },
+    dtypes: Object.fromEntries(
+      ALL_DTYPES.map((candidate) => [candidate, toDtypeFit(here(candidate))]),
+    ) as LoadPlan['dtypes'],
   };
 }
 
-function costOfDtype(
-  specs: readonly WeightSpec[],
-  shape: DecoderShape,
-  contextTokens: number,
-  dtype: Dtype,
-): DtypeCost {
-  const bufferBytes = listBufferBytes(specs, dtype);
+type Sizings = (device: Device, dtype: Dtype) => ModelSizing;
+
+/** Sizes each pair of device and dtype once, when it is first asked for. */
+function createSizings(input: SizingInput): Sizings {
+  const known = new Map<string, ModelSizing>();
+  return (device, dtype) => {
+    const key = `${device} ${dtype}`;
+    const sizing = known.get(key) ?? sizeModel(input, device, dtype);
+    known.set(key, sizing);
+    return sizing;
+  };
+}
+
+/** Where the device was left open and nothing fits the GPU, WebAssembly, if something fits there. */
+function fallBack(
+  device: Choice<Device>,
+  request: Pick<LoadRequest, 'dtype' | 'device'>,
+  sizings: Sizings,
+): Choice<Device> {
+  if (request.device !== 'auto' || device.value === 'wasm') return device;
+  const dtypes = ALL_DTYPES.filter((dtype) => request.dtype === 'auto' || request.dtype === dtype);
+  const fits = (on: Device): boolean => dtypes.some((dtype) => sizings(on, dtype).obstacle === null);
+  if (fits('webgpu') || !fits('wasm')) return device;
+  return { value: 'wasm', reason: 'It does not fit the GPU of this browser, but it fits WebAssembly.' };
+}
+
+function findElsewhere(device: Device, limits: DeviceLimits | null, sizings: Sizings): DtypeQuestion['elsewhere'] {
+  if (device === 'wasm' && limits === null) return null;
+  const other = device === 'wasm' ? 'webgpu' : 'wasm';
+  return { device: other, sizeOf: (dtype) => sizings(other, dtype) };
+}
+
+function toPlannedWeight(
+  spec: WeightSpec,
+  { name, rows, part, encoding, buffers }: WeightLayout,
+  sources: readonly TensorSource[],
+): PlannedWeight {
   return {
-    weightBytes: bufferBytes.reduce((sum, sizeBytes) => sum + sizeBytes, 0),
-    largestBufferBytes: bufferBytes.reduce((largest, sizeBytes) => Math.max(largest, sizeBytes), 0),
-    kvCacheBytes: countKvBytesPerToken(shape, dtype) * contextTokens,
+    name,
+    rows,
+    cols: spec.cols,
+    encoding,
+    sources: part === null ? sources : cutSources(sources, { firstRow: part.firstRow, rowCount: rows }),
+    buffers,
+    computed: spec.computed,
+    part,
   };
-}
-
-function countKvBytesPerToken({ layerCount, kvHeadCount, headDim }: DecoderShape, dtype: Dtype): number {
-  return 2 * layerCount * kvHeadCount * headDim * (chooseKvType(dtype) === 'float16' ? 2 : 4); // keys and values
-}
-
-/** What the checkpoint holds: computed tables are no parameters, and a tied embedding counts once. */
-function countParameters(specs: readonly WeightSpec[]): number {
-  return specs
-    .flatMap((spec) => spec.sources)
-    .reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0);
 }
 
 /** The files that hold at least one needed tensor, by path: shards are numbered in the order of their tensors. */

@@ -81,6 +81,7 @@ export function makePlan(weights: readonly HandmadeWeight[], dtype: Exclude<Sour
           name: `rotary.${kind}`,
           buffers: [{ name: `rotary.${kind}`, type: 'float32', sizeBytes: CONTEXT_TOKENS * 3 * 4 }],
           computed: `rotary-${kind}`,
+          part: null,
         })),
         ...weights.map((weight): PlannedWeight => ({
           name: weight.name,
@@ -90,6 +91,7 @@ export function makePlan(weights: readonly HandmadeWeight[], dtype: Exclude<Sour
           sources: weight.sources.map(({ tensor }) => sources.get(tensor) as TensorSource),
           buffers: listBuffers(weight),
           computed: null,
+          part: null,
         })),
       ],
     },

@@ -1,19 +1,65 @@
 import { describe, expect, it } from 'vitest';
-import type { Dtype } from '../../../src/contract/plan.ts';
-import { chooseContextTokens, chooseDevice, chooseDtype, type DtypeCost } from '../../../src/pipeline/plan/choose.ts';
-import { readDeviceLimits } from '../../../src/pipeline/plan/device-limits.ts';
+import type { DecoderShape, Device, Dtype } from '../../../src/contract/plan.ts';
+import { chooseContextTokens } from '../../../src/pipeline/plan/choose-context.ts';
+import { chooseDevice, chooseDtype } from '../../../src/pipeline/plan/choose.ts';
+import { type DeviceLimits, readDeviceLimits } from '../../../src/pipeline/plan/device-limits.ts';
+import { sizeModel } from '../../../src/pipeline/plan/size-model.ts';
 import { ADAPTER, errorOf } from './made-repository.ts';
 
 const MIB = 2 ** 20;
-const GPU = { maxBufferBytes: 2 ** 31, hasFloat16: false };
+const GPU: DeviceLimits = { maxBufferBytes: 2 ** 31, simulated: false, hasFloat16: false };
 
-/** A model of so many parameters, the largest tensor a tenth of it. */
-const model =
-  (parameters: number) =>
-  (dtype: Dtype): DtypeCost => {
-    const bytes = { fp32: 4, fp16: 2, q8: 1.125, q4: 0.625, q4f16: 0.5625 }[dtype] * parameters;
-    return { weightBytes: bytes, largestBufferBytes: bytes / 10, kvCacheBytes: 10 * MIB };
+const SHAPE: DecoderShape = {
+  modelType: 'llama',
+  vocabSize: 32_000,
+  hiddenSize: 1024,
+  intermediateSize: 4096,
+  layerCount: 8,
+  headCount: 16,
+  kvHeadCount: 4,
+  headDim: 64,
+  rmsNormEpsilon: 1e-6,
+  tiedEmbeddings: true,
+  qkvBias: false,
+  attentionOutputBias: false,
+  mlpBias: false,
+  rotary: { theta: 10_000, scaling: { type: 'none' } },
+  maxContextTokens: 131_072,
+};
+
+/** A model of so many parameters, in matrices with rows of 1,024. */
+const sizing = (
+  parameters: number,
+  limits: DeviceLimits | null,
+  device: Device,
+  requestedContextTokens = 512,
+  shape = SHAPE,
+) => {
+  const input = {
+    shape,
+    limits,
+    requestedContextTokens,
+    listWeights: () => [
+      {
+        name: 'embed',
+        role: 'matmul' as const,
+        rows: Math.ceil(parameters / 1024),
+        cols: 1024,
+        sources: [],
+        computed: null,
+      },
+    ],
   };
+  return (dtype: Dtype) => sizeModel(input, device, dtype);
+};
+
+/** The choice for a model of so many parameters. */
+const choose = (
+  requested: Dtype | 'auto',
+  parameters: number,
+  device: Device = 'webgpu',
+  limits: DeviceLimits | null = GPU,
+) => chooseDtype({ requested, device, sizeOf: sizing(parameters, limits, device), elsewhere: null });
 
 const thrown = (act: () => unknown): ReturnType<typeof errorOf> => errorOf(Promise.resolve().then(act));
 
@@ -33,33 +79,101 @@ describe('chooseDevice', () => {
   });
 
   it('reads the binding limit, and what WebGPU grants everywhere', () => {
-    expect(readDeviceLimits(ADAPTER)).toEqual({ maxBufferBytes: 2 ** 31, hasFloat16: false });
+    expect(readDeviceLimits(ADAPTER)).toEqual({ maxBufferBytes: 2 ** 31, simulated: false, hasFloat16: false });
     expect(readDeviceLimits({ ...ADAPTER, limits: {}, features: ['shader-f16'] })).toEqual({
       maxBufferBytes: 128 * MIB,
+      simulated: false,
       hasFloat16: true,
     });
     expect(readDeviceLimits(null)).toBeNull();
   });
+
+  it('takes smaller limits that were asked for, and no larger ones', async () => {
+    expect(readDeviceLimits(ADAPTER, { maxBufferBytes: 32 * MIB })).toMatchObject({
+      maxBufferBytes: 32 * MIB,
+      simulated: true,
+    });
+    expect(readDeviceLimits(ADAPTER, { maxBufferBytes: 2 ** 40 })).toMatchObject({
+      maxBufferBytes: 2 ** 31,
+      simulated: false,
+    });
+    for (const maxBufferBytes of [0, -1, 0.5, NaN, '1' as never]) {
+      expect((await thrown(() => readDeviceLimits(ADAPTER, { maxBufferBytes }))).code).toBe('invalid_argument');
+    }
+  });
 });
 
 describe('chooseContextTokens', () => {
+  const plenty = { tokens: 1_000_000, cause: 'none' };
+
   it.each([
-    [null, 32_768, 2048],
-    [null, 512, 512],
-    [100, 32_768, 100],
-    [4096, 32_768, 4096],
-    [100_000, 32_768, 32_768],
-  ])('asked %s of %i: %i', (requested, max, expected) => {
-    expect(chooseContextTokens(requested, max, 1024, GPU)).toBe(expected);
+    [null, 32_768, 2048, /up to 32768/],
+    [null, 512, 512, /checkpoint/],
+    [100, 32_768, 100, /As requested/],
+    [4096, 32_768, 4096, /As requested/],
+    [100_000, 32_768, 32_768, /checkpoint/],
+  ])('asked %s of %i: %i', (requested, max, expected, reason) => {
+    const choice = chooseContextTokens(requested, max, plenty);
+    expect(choice.value).toBe(expected);
+    expect(choice.reason).toMatch(reason);
   });
 
-  it('keeps one layer within one buffer', () => {
-    expect(chooseContextTokens(100_000, 131_072, 4096, { ...GPU, maxBufferBytes: 128 * MIB })).toBe(32_768);
-    expect(chooseContextTokens(100_000, 131_072, 4096, null)).toBe(100_000);
+  it('says what shortens it', () => {
+    const choice = chooseContextTokens(100_000, 131_072, { tokens: 32_768, cause: 'the buffer is full' });
+    expect(choice).toEqual({ value: 32_768, reason: 'Shortened from 100000 tokens: the buffer is full.' });
+    expect(chooseContextTokens(10, 10, { tokens: -5, cause: 'x' }).value).toBe(1);
   });
 
   it.each([0, -1, 1.5, NaN])('invalid_argument: %s', async (requested) => {
-    expect((await thrown(() => chooseContextTokens(requested, 512, 1024, GPU))).code).toBe('invalid_argument');
+    expect((await thrown(() => chooseContextTokens(requested, 512, plenty))).code).toBe('invalid_argument');
+  });
+});
+
+describe('sizeModel', () => {
+  it('keeps one layer of the cache within one buffer, and says how long it could be', () => {
+    const small = { ...GPU, maxBufferBytes: 4 * MIB, hasFloat16: true };
+    const fp32 = sizing(1e6, small, 'webgpu', 100_000)('fp32');
+    expect(fp32.context.value).toBe((4 * MIB) / (4 * 64 * 4)); // 4 heads of 64 floats a token
+    expect(fp32.context.reason).toMatch(/Shortened from 100000 tokens: one layer's keys take 1024 bytes a token/);
+    expect(fp32.longestContextTokens).toBe(4096);
+    expect(fp32.kvCacheBytes).toBe(2 * 8 * 4 * MIB);
+    expect(sizing(1e6, small, 'webgpu', 100)('fp16').longestContextTokens).toBe(8192);
+    expect(sizing(1e6, GPU, 'webgpu', 100)('fp32').longestContextTokens).toBe(131_072);
+  });
+
+  it('splits what is too large, and finds nothing against it', () => {
+    const size = sizing(494e6, { ...GPU, maxBufferBytes: 32 * MIB }, 'webgpu')('q8');
+    const [weight] = size.weights;
+    expect(weight?.layouts.length).toBe(Math.ceil(494e6 / (32 * MIB)));
+    expect(size.weightBytes).toBe(Math.ceil(494e6 / 1024) * 32 * 36);
+    expect(size.scaleBytes).toBe(Math.ceil(494e6 / 1024) * 32 * 4);
+    expect(size.obstacle).toBeNull();
+  });
+
+  it('a row that does not fit cannot be split', () => {
+    const { obstacle } = sizing(1e6, { ...GPU, maxBufferBytes: 1000 }, 'webgpu')('q8');
+    expect(obstacle).toMatchObject({ limitBytes: 1000 });
+    expect(obstacle?.sentence).toMatch(/too long to split: embed.blocks/);
+  });
+
+  it('a cache of too few tokens is none', () => {
+    const { obstacle } = sizing(1e6, { ...GPU, maxBufferBytes: 60_000 }, 'webgpu')('q8');
+    expect(obstacle).toMatchObject({ neededBytes: 64 * 1024, limitBytes: 60_000 });
+  });
+
+  it('on WebAssembly, shortens the context to what the weights leave', () => {
+    const size = sizing(3.5 * 2 ** 30 - 256 * MIB, null, 'wasm', 100_000);
+    const q8 = size('q8').weightBytes;
+    expect(size('q8').obstacle?.neededBytes).toBeGreaterThan(q8);
+    const q4 = size('q4');
+    expect(q4.context.value).toBe(Math.floor((3.5 * 2 ** 30 - q4.weightBytes) / q4.kvBytesPerToken));
+    expect(q4.context.reason).toMatch(/WebAssembly/);
+  });
+
+  it('on WebAssembly, splits only what its allocator would refuse', () => {
+    const half = sizing(2 ** 29 - 2 ** 15, null, 'wasm')('fp32'); // just below 2 GiB
+    expect(half.weights[0]?.layouts.length).toBe(1);
+    expect(sizing(2 ** 29, null, 'wasm')('fp32').weights[0]?.layouts.length).toBe(2);
   });
 });
 
@@ -70,45 +184,59 @@ describe('chooseDtype', () => {
     [494e6, 'q8'],
     [1.7e9, 'q4'],
   ])('auto for %d parameters: %s', (parameters, expected) => {
-    const choice = chooseDtype('auto', 'webgpu', GPU, model(parameters));
+    const choice = choose('auto', parameters);
     expect(choice.value).toBe(expected);
     expect(choice.reason).toMatch(/MiB/);
   });
 
   it('auto takes less where the wanted one does not fit, and says so', () => {
-    const small = { ...GPU, maxBufferBytes: 40 * MIB };
-    const choice = chooseDtype('auto', 'webgpu', small, model(494e6));
-    expect(choice.value).toBe('q4');
-    expect(choice.reason).toMatch(/only q4 fits/);
+    const small = { ...GPU, maxBufferBytes: 3_000 }; // a row takes 4,096 bytes in fp32, 1,024 in q8
+    const sizeOf = sizing(1e6, small, 'webgpu', 2, { ...SHAPE, maxContextTokens: 2 });
+    const choice = chooseDtype({ requested: 'auto', device: 'webgpu', sizeOf, elsewhere: null });
+    expect(choice.value).toBe('q8');
+    expect(choice.reason).toMatch(/only q8 fits/);
   });
 
-  it('does_not_fit names numbers and alternatives', async () => {
-    const small = { ...GPU, maxBufferBytes: 40 * MIB };
-    const error = await thrown(() => chooseDtype('fp32', 'webgpu', small, model(494e6)));
+  it('does_not_fit names numbers and alternatives, here and elsewhere', async () => {
+    const question = {
+      requested: 'fp32',
+      device: 'wasm',
+      sizeOf: sizing(1e9, null, 'wasm'),
+      elsewhere: { device: 'webgpu', sizeOf: sizing(1e9, GPU, 'webgpu') },
+    } as const;
+    const error = await thrown(() => chooseDtype(question));
     expect(error.code).toBe('does_not_fit');
-    expect(error.detail).toMatchObject({ limitBytes: 40 * MIB, neededBytes: 494e6 * 0.4, alternatives: ['q4'] });
-    const hopeless = await thrown(() => chooseDtype('auto', 'webgpu', { ...GPU, maxBufferBytes: MIB }, model(494e6)));
+    expect(error.message).toMatch(/These dtypes would fit: q8, q4\. On the device "webgpu" fp32, q8, q4 would fit\./);
+    expect(error.detail).toMatchObject({
+      limitBytes: 3.5 * 2 ** 30,
+      weightBytes: Math.ceil(1e9 / 1024) * 4096,
+      alternatives: ['q8', 'q4'],
+      elsewhere: { device: 'webgpu', alternatives: ['fp32', 'q8', 'q4'] },
+    });
+    expect(error.detail.neededBytes).toBeGreaterThan(4e9);
+    const hopeless = await thrown(() => choose('auto', 1e10, 'wasm', null));
     expect(hopeless.detail.alternatives).toEqual([]);
+    expect(hopeless.message).toMatch(/No dtype/);
   });
 
   it('counts all weights and the KV cache on WebAssembly', async () => {
-    expect(chooseDtype('q8', 'wasm', null, model(3e9)).value).toBe('q8');
-    const error = await thrown(() => chooseDtype('q8', 'wasm', null, model(4e9)));
+    expect(choose('q8', 3e9, 'wasm', null).value).toBe('q8');
+    const error = await thrown(() => choose('q8', 4e9, 'wasm', null));
     expect([error.code, error.detail.alternatives]).toEqual(['does_not_fit', ['q4']]);
   });
 
   it('float16 needs the GPU feature', async () => {
-    expect(chooseDtype('fp16', 'webgpu', { ...GPU, hasFloat16: true }, model(1e6)).value).toBe('fp16');
+    expect(choose('fp16', 1e6, 'webgpu', { ...GPU, hasFloat16: true }).value).toBe('fp16');
     for (const [device, limits] of [
       ['webgpu', GPU],
       ['wasm', null],
     ] as const) {
-      const error = await thrown(() => chooseDtype('q4f16', device, limits, model(1e6)));
+      const error = await thrown(() => choose('q4f16', 1e6, device, limits));
       expect([error.code, error.detail.available]).toEqual(['unsupported_dtype', ['fp32', 'q8', 'q4']]);
     }
   });
 
   it('invalid_argument', async () => {
-    expect((await thrown(() => chooseDtype('int8' as never, 'webgpu', GPU, model(1e6)))).code).toBe('invalid_argument');
+    expect((await thrown(() => choose('int8' as never, 1e6))).code).toBe('invalid_argument');
   });
 });

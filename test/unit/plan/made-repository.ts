@@ -176,7 +176,7 @@ export function plan(repository: MadeRepository, overrides: Partial<PlanInput> =
     readRange,
     adapter: ADAPTER,
     ...overrides,
-    request: { dtype: 'auto', device: 'auto', contextTokens: null, ...overrides.request },
+    request: { dtype: 'auto', device: 'auto', contextTokens: null, simulatedLimits: null, ...overrides.request },
   });
 }
 

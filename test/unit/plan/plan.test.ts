@@ -3,10 +3,11 @@ import type { Dtype, LoadPlan } from '../../../src/contract/plan.ts';
 import { summarizePlan } from '../../../src/pipeline/plan/summary.ts';
 import { ADAPTER, errorOf, LLAMA_CONFIG, listTensors, makeRepository, makeSingle, plan } from './made-repository.ts';
 
-const request = (dtype: Dtype): { dtype: Dtype; device: 'auto'; contextTokens: null } => ({
+const request = (dtype: Dtype, maxBufferBytes: number | null = null) => ({
   dtype,
-  device: 'auto',
+  device: 'auto' as const,
   contextTokens: null,
+  simulatedLimits: maxBufferBytes === null ? null : { maxBufferBytes },
 });
 const WITH_F16 = { ...ADAPTER, features: ['shader-f16'] };
 
@@ -37,7 +38,7 @@ describe('planLoad', () => {
     const parameters = 300 * 64 + 64 + 2 * (2 * 64 + 128 * 64 + 64 * 64 + 3 * 160 * 64);
     expect(made.costs.parameterCount).toBe(parameters);
     expect(made.costs.weightBytes).toBe(4 * (parameters + 2 * 512 * 8));
-    expect(made.costs.weightBytesByDtype.fp16).toBe(2 * (parameters + 2 * 512 * 8));
+    expect(made.dtypes.fp16.weightBytes).toBe(2 * (parameters + 2 * 512 * 8));
     expect(made.costs.kvBytesPerToken).toBe(2 * 2 * 2 * 16 * 4);
     expect(made.costs.kvCacheBytes).toBe(512 * made.costs.kvBytesPerToken);
     expect(made.costs.downloadBytes).toBe(made.weightFiles[0]?.sizeBytes);
@@ -54,7 +55,7 @@ describe('planLoad', () => {
     expect(new Set(buffers.map(({ name }) => name)).size).toBe(buffers.length);
     expect(made.graphTensors.every(({ buffer }) => buffers.some(({ name }) => name === buffer))).toBe(true);
     expect(made.costs.weightBytes).toBe(buffers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
-    expect(made.costs.weightBytes).toBe(made.costs.weightBytesByDtype.q4);
+    expect(made.costs.weightBytes).toBe(made.dtypes.q4.weightBytes);
   });
 
   it('q4f16: float16 scales, norms, tables and KV', async () => {
@@ -77,6 +78,71 @@ describe('planLoad', () => {
     const plain = await plan(makeSingle(uneven, listTensors(uneven)), { request: request('q4') });
     expect(tensorNamed(plain, 'embed')).toMatchObject({ dims: [300, 80], type: 'float32' });
     expect(tensorNamed(plain, 'layers.0.attn.o.blocks')?.dims).toEqual([80, 3, 16]);
+  });
+
+  it('splits what is larger than a buffer, through stacked sources, and accounts for every byte', async () => {
+    const made = await plan(makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG)), { request: request('fp32', 24_576) });
+    expect(made.limits).toEqual({ maxBufferBytes: 24_576, simulated: true });
+    // 300 rows of 256 bytes: 96 a buffer, so 4 parts, of 96 rows and the rest.
+    const embed = made.weights.filter(({ part }) => part?.of === 'embed');
+    expect(embed.map(({ name, rows, part }) => [name, rows, part?.firstRow])).toEqual([
+      ['embed.part0', 96, 0],
+      ['embed.part1', 96, 96],
+      ['embed.part2', 96, 192],
+      ['embed.part3', 12, 288],
+    ]);
+    expect(tensorNamed(made, 'embed.part3')).toEqual({
+      name: 'embed.part3',
+      type: 'float32',
+      dims: [12, 64],
+      buffer: 'embed.part3',
+    });
+    expect(tensorNamed(made, 'embed')).toBeUndefined();
+    // q, k and v are 64 + 32 + 32 rows, in parts of 64: the second is k and v.
+    const qkv = made.weights.filter(({ part }) => part?.of === 'layers.0.attn.qkv');
+    expect(qkv.map(({ sources }) => sources.map(({ tensor }) => tensor.split('.')[4]))).toEqual([
+      ['q_proj'],
+      ['k_proj', 'v_proj'],
+    ]);
+    const whole = await plan(makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG)), { request: request('fp32') });
+    const read = ({ weights }: LoadPlan): number =>
+      weights.flatMap(({ sources }) => sources).reduce((sum, { start, end }) => sum + end - start, 0);
+    expect(read(made)).toBe(read(whole));
+    const tables = 2 * 8 * 4; // of rotary cosines and sines, a token
+    expect(made.costs.weightBytes).toBe(whole.costs.weightBytes - (512 - 192) * tables);
+    expect(Math.max(...made.weights.flatMap(({ buffers }) => buffers.map((b) => b.sizeBytes)))).toBeLessThanOrEqual(
+      24_576,
+    );
+    // One layer's keys take 128 bytes a token.
+    expect([made.contextTokens, made.longestContextTokens]).toEqual([192, 192]);
+    expect(made.contextReason).toMatch(/Shortened from 512 tokens: one layer's keys take 128 bytes a token/);
+    expect([whole.contextTokens, whole.longestContextTokens]).toEqual([512, 512]);
+  });
+
+  it('says what each dtype takes, and why one does not fit', async () => {
+    const { dtypes, costs } = await plan(makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG)));
+    expect(dtypes.q4f16).toMatchObject({ parameterBytes: costs.parameterCount / 2, longestContextTokens: 512 });
+    expect(dtypes.q4f16.obstacle).toMatch(/float16/);
+    expect(dtypes.q8.obstacle).toBeNull();
+    expect(costs.deviceBytes).toBe(costs.weightBytes + costs.kvCacheBytes + costs.activationBytes);
+    expect(dtypes.fp32.deviceBytes).toBe(costs.deviceBytes);
+    expect(costs.scaleBytes).toBe(0);
+  });
+
+  it('takes WebAssembly where nothing fits the GPU, unless the GPU was asked for', async () => {
+    const tiny = { maxBufferBytes: 200 }; // less than a row of 64 floats
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
+    const made = await plan(repository, { request: { ...request('fp32'), simulatedLimits: tiny } });
+    expect([made.device, made.limits]).toEqual(['wasm', null]);
+    expect(made.deviceReason).toMatch(/does not fit the GPU/);
+    const onGpu = { ...request('fp32'), device: 'webgpu', simulatedLimits: tiny } as const;
+    const error = await errorOf(plan(repository, { request: onGpu }));
+    expect(error.code).toBe('does_not_fit');
+    expect(error.detail).toMatchObject({
+      neededBytes: 300 * 256,
+      limitBytes: 200,
+      elsewhere: { device: 'wasm', alternatives: ['fp32', 'q8', 'q4'] },
+    });
   });
 
   it('reads sharded headers, a few kilobytes each, and no more', async () => {

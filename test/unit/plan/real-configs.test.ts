@@ -3,7 +3,10 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { Dtype } from '../../../src/contract/plan.ts';
 import {
+  ADAPTER,
+  errorOf,
   type HeaderTensor,
   listTensors,
   type MadeRepository,
@@ -42,14 +45,17 @@ function openCogito(): { tensors: Map<string, HeaderTensor>; repository: MadeRep
 describe.skipIf(absent(COGITO))('cogito 14B (qwen2)', () => {
   it('has the well-known figures', async () => {
     const { tensors, repository } = openCogito();
-    const { costs, weightFiles, dtype, weights } = await plan(repository);
+    const { costs, weightFiles, dtype, dtypes, weights } = await plan(repository);
     expect(tensors.size).toBe(579);
     expect(weightFiles.length).toBe(6);
     expect(costs.parameterCount / 1e9).toBeCloseTo(14.77, 2);
-    expect((costs.parameterCount * 4) / 1e9).toBeCloseTo(59.1, 1);
-    expect((costs.parameterCount * 2) / 1e9).toBeCloseTo(29.5, 1);
-    expect(costs.parameterCount / 1e9).toBeCloseTo(14.8, 1);
-    expect(costs.parameterCount / 2 / 1e9).toBeCloseTo(7.4, 1);
+    const inGigabytes = (dtype: Dtype): string => (dtypes[dtype].parameterBytes / 1e9).toFixed(1);
+    expect([inGigabytes('fp32'), inGigabytes('fp16'), inGigabytes('q8'), inGigabytes('q4')]).toEqual([
+      '59.1',
+      '29.5',
+      '14.8',
+      '7.4',
+    ]);
     expect(dtype).toBe('q4');
     expect(weights.flatMap((weight) => weight.sources).length).toBe(579);
     // The files hold 2 bytes a parameter and their headers, and the real index says the same.
@@ -67,7 +73,7 @@ describe.skipIf(absent(COGITO))('cogito 14B (qwen2)', () => {
   });
 
   it('counts the scales exactly', async () => {
-    const { costs, contextTokens } = await plan(openCogito().repository);
+    const { costs, contextTokens, dtypes } = await plan(openCogito().repository);
     const [h, i, kv, v, layers] = [5120, 13_824, 1024, 151_665, 48];
     const matrices = layers * (h * h + 2 * kv * h + h * h + 3 * h * i);
     const embeddings = 2 * v * h;
@@ -75,14 +81,39 @@ describe.skipIf(absent(COGITO))('cogito 14B (qwen2)', () => {
     const tables = 2 * contextTokens * 64;
     expect(costs.parameterCount).toBe(matrices + embeddings + vectors);
     // All widths here are multiples of 32: a block of 32 costs 32 or 16 bytes and a scale of 4 or 2.
-    expect(costs.weightBytesByDtype).toEqual({
+    const weightBytes = Object.fromEntries(Object.entries(dtypes).map(([dtype, fit]) => [dtype, fit.weightBytes]));
+    expect(weightBytes).toEqual({
       fp32: 4 * (matrices + embeddings + vectors + tables),
       fp16: 2 * (matrices + embeddings + vectors + tables),
       q8: ((matrices + embeddings) / 32) * 36 + 4 * (vectors + tables),
       q4: (matrices / 32) * 20 + (embeddings / 32) * 36 + 4 * (vectors + tables),
       q4f16: (matrices / 32) * 18 + (embeddings / 32) * 34 + 2 * (vectors + tables),
     });
+    expect(costs.scaleBytes).toBe(((matrices + embeddings) / 32) * 4); // it is planned in q4: 8 bits or 4, a float each
     expect(costs.kvBytesPerToken).toBe(2 * 48 * 8 * 128 * 4);
+  });
+});
+
+describe.skipIf(absent(COGITO))('cogito 14B on small devices', () => {
+  it('is split for a phone that binds 128 MiB', async () => {
+    const adapter = { ...ADAPTER, limits: { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 } };
+    const { weights, costs, limits, longestContextTokens } = await plan(openCogito().repository, { adapter });
+    expect(limits).toEqual({ maxBufferBytes: 2 ** 27, simulated: false });
+    const parts = weights.filter(({ part }) => part?.of === 'lm_head');
+    expect(parts.length).toBe(Math.ceil((151_665 * 5120) / 2 ** 27)); // 8 bits a value
+    expect(Math.max(...weights.flatMap(({ buffers }) => buffers.map((b) => b.sizeBytes)))).toBeLessThanOrEqual(2 ** 27);
+    expect(longestContextTokens).toBe(2 ** 27 / (8 * 128 * 4));
+    expect(costs.weightBytes).toBe((await plan(openCogito().repository)).costs.weightBytes);
+  });
+
+  it('does_not_fit WebAssembly in any dtype: says so with the numbers, and where it would fit', async () => {
+    const request = { dtype: 'auto', device: 'wasm', contextTokens: null, simulatedLimits: null } as const;
+    const error = await errorOf(plan(openCogito().repository, { request }));
+    expect(error.code).toBe('does_not_fit');
+    expect(error.message).toMatch(/On the device "webgpu" fp32, q8, q4 would fit/);
+    expect(error.detail).toMatchObject({ dtype: 'q4', limitBytes: 3.5 * 2 ** 30, alternatives: [] });
+    const nowhere = await errorOf(plan(openCogito().repository, { request, adapter: null }));
+    expect(nowhere.message).toMatch(/No dtype of this model would fit/);
   });
 });
 

@@ -23,7 +23,7 @@ export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype
     const floatBytes = half ? 2 : 4;
     if (encoding === 'f32' || encoding === 'f16') {
       const buffer = { name, type: float, sizeBytes: rows * cols * floatBytes } as const;
-      weights.push({ ...spec, sources: [], encoding, buffers: [buffer] });
+      weights.push({ ...spec, sources: [], encoding, buffers: [buffer], part: null });
       const isVector = spec.role === 'norm' || spec.role === 'bias';
       graphTensors.push({ name, type: float, dims: isVector ? [cols] : [rows, cols], buffer: name });
       continue;
@@ -40,6 +40,7 @@ export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype
         { name: blocks, type: 'uint8', sizeBytes: rows * blockCount * blockBytes },
         { name: scales, type: float, sizeBytes: rows * blockCount * floatBytes },
       ],
+      part: null,
     });
     if (spec.role !== 'embedding') {
       graphTensors.push({ name: blocks, type: 'uint8', dims: [rows, blockCount, blockBytes], buffer: blocks });

@@ -1,0 +1,173 @@
+/**
+ * What a model takes on a device in one dtype: the layout of its weights, its context, its bytes, and what speaks against it.
+ * Pure.
+ *
+ * In: a model's shape and weights, a device and a dtype. Out: {@link ModelSizing}. Guarantees: no weight buffer and no layer's
+ * keys are larger than the device binds, unless the obstacle says so; what is said to fit may still find the device's memory
+ * taken, which WebGPU does not tell: reserving finds out.
+ */
+import type { WeightSpec } from '../../blueprints/blueprint.ts';
+import type { DecoderShape, Device, Dtype, DtypeFit, LoadPlan } from '../../contract/plan.ts';
+import { estimateActivationBytes } from './activations.ts';
+import { type Choice, chooseContextTokens } from './choose-context.ts';
+import type { DeviceLimits } from './device-limits.ts';
+import { layOutWeight, needsFloat16, type WeightLayout } from './encoding.ts';
+
+/** Why a dtype cannot be taken, in numbers and in words that follow "In q8 it …". */
+export interface Obstacle {
+  readonly neededBytes: number | null;
+  readonly limitBytes: number | null;
+  readonly sentence: string;
+}
+
+/** See the file's header. */
+export interface ModelSizing {
+  readonly dtype: Dtype;
+  readonly context: Choice<number>;
+  readonly longestContextTokens: number;
+  /** In graph order; each weight as one layout or as its parts. */
+  readonly weights: readonly { readonly spec: WeightSpec; readonly layouts: readonly WeightLayout[] }[];
+  readonly parameterCount: number;
+  readonly weightBytes: number;
+  readonly scaleBytes: number;
+  readonly kvBytesPerToken: number;
+  readonly kvCacheBytes: number;
+  readonly activationBytes: number;
+  readonly deviceBytes: number;
+  readonly obstacle: Obstacle | null;
+}
+
+/** A model, and what is asked of it. */
+export interface SizingInput {
+  readonly shape: DecoderShape;
+  readonly listWeights: (shape: DecoderShape, contextTokens: number) => readonly WeightSpec[];
+  readonly requestedContextTokens: number | null;
+  readonly limits: DeviceLimits | null;
+}
+
+/** wasm32 addresses 4 GiB, of which code, activations and the copies at the time of loading take their part. */
+const WASM_MAX_BYTES = 3.5 * 2 ** 30;
+
+/** wasm32 measures distances between pointers in 31 bits, so that its allocator gives no block of 2 GiB. */
+const WASM_MAX_INITIALIZER_BYTES = 2 ** 31 - 2 ** 16;
+
+/** Fewer tokens than this are no conversation, whatever else fits. */
+const MIN_CONTEXT_TOKENS = 64;
+
+const NOMINAL_BYTES: Readonly<Record<Dtype, number>> = { fp32: 4, fp16: 2, q8: 1, q4: 0.5, q4f16: 0.5 };
+
+/** Sizes a model. @throws LoadError `invalid_argument` where the requested context is no count */
+export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): ModelSizing {
+  const { shape, listWeights } = input;
+  const valueBytes = needsFloat16(dtype) ? 2 : 4;
+  const maxBufferBytes = device === 'wasm' ? WASM_MAX_INITIALIZER_BYTES : (input.limits?.maxBufferBytes ?? Infinity);
+  const layOut = (contextTokens: number): ModelSizing['weights'] =>
+    listWeights(shape, contextTokens).map((spec) => ({ spec, layouts: layOutWeight(spec, dtype, maxBufferBytes) }));
+
+  const layerKeyBytes = shape.kvHeadCount * shape.headDim * valueBytes; // of one token
+  const kvBytesPerToken = 2 * shape.layerCount * layerKeyBytes;
+  const bytesWithout = sumBytes(layOut(0));
+  const longest =
+    device === 'wasm'
+      ? {
+          tokens: Math.floor((WASM_MAX_BYTES - bytesWithout) / (kvBytesPerToken + sumBytes(layOut(1)) - bytesWithout)),
+          cause: `besides the weights, WebAssembly has room for no more (${kvBytesPerToken} bytes a token)`,
+        }
+      : {
+          tokens: Math.floor(maxBufferBytes / layerKeyBytes),
+          cause: `one layer's keys take ${layerKeyBytes} bytes a token, and this GPU binds ${maxBufferBytes} at once`,
+        };
+  const context = chooseContextTokens(input.requestedContextTokens, shape.maxContextTokens, longest);
+
+  const weights = layOut(context.value);
+  const buffers = weights.flatMap(({ layouts }) => layouts.flatMap((layout) => layout.buffers));
+  const weightBytes = sumBytes(weights);
+  const kvCacheBytes = kvBytesPerToken * context.value;
+  const activationBytes = estimateActivationBytes(shape, context.value, valueBytes);
+  const minTokens = Math.min(MIN_CONTEXT_TOKENS, shape.maxContextTokens);
+  return {
+    dtype,
+    context,
+    longestContextTokens: Math.max(0, Math.min(shape.maxContextTokens, longest.tokens)),
+    weights,
+    parameterCount: countParameters(weights.map(({ spec }) => spec)),
+    weightBytes,
+    scaleBytes: buffers.reduce((sum, { name, sizeBytes }) => sum + (name.endsWith('.scales') ? sizeBytes : 0), 0),
+    kvBytesPerToken,
+    kvCacheBytes,
+    activationBytes,
+    deviceBytes: weightBytes + kvCacheBytes + activationBytes,
+    obstacle:
+      findFloat16Obstacle(dtype, device, input.limits) ??
+      (device === 'wasm'
+        ? findMemoryObstacle(weightBytes + kvBytesPerToken * Math.min(minTokens, context.value))
+        : null) ??
+      findBufferObstacle(buffers, maxBufferBytes) ??
+      (longest.tokens >= minTokens ? null : findContextObstacle(minTokens, layerKeyBytes, maxBufferBytes)),
+  };
+}
+
+/** What a plan says of a dtype. */
+export function toDtypeFit(sizing: ModelSizing): DtypeFit {
+  return {
+    parameterBytes: Math.ceil(sizing.parameterCount * NOMINAL_BYTES[sizing.dtype]),
+    weightBytes: sizing.weightBytes,
+    deviceBytes: sizing.deviceBytes,
+    longestContextTokens: sizing.longestContextTokens,
+    obstacle: sizing.obstacle?.sentence ?? null,
+  };
+}
+
+/** The limits that a plan states. */
+export function toPlannedLimits(device: Device, limits: DeviceLimits | null): LoadPlan['limits'] {
+  if (device === 'wasm' || limits === null) return null;
+  const { maxBufferBytes, simulated } = limits;
+  return { maxBufferBytes, simulated };
+}
+
+function sumBytes(weights: ModelSizing['weights']): number {
+  let sum = 0;
+  for (const { layouts } of weights) {
+    for (const { buffers } of layouts) for (const { sizeBytes } of buffers) sum += sizeBytes;
+  }
+  return sum;
+}
+
+/** What the checkpoint holds: computed tables are no parameters, and a tied embedding counts once. */
+function countParameters(specs: readonly WeightSpec[]): number {
+  return specs
+    .flatMap((spec) => spec.sources)
+    .reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0);
+}
+
+function findFloat16Obstacle(dtype: Dtype, device: Device, limits: DeviceLimits | null): Obstacle | null {
+  if (!needsFloat16(dtype) || (device === 'webgpu' && limits?.hasFloat16 === true)) return null;
+  const lack = device === 'wasm' ? 'WebAssembly' : 'a GPU without the feature shader-f16';
+  return { neededBytes: null, limitBytes: null, sentence: `computes in float16, which ${lack} cannot` };
+}
+
+function findMemoryObstacle(neededBytes: number): Obstacle | null {
+  if (neededBytes <= WASM_MAX_BYTES) return null;
+  const sentence = `takes ${neededBytes} bytes, and WebAssembly has room for ${WASM_MAX_BYTES}`;
+  return { neededBytes, limitBytes: WASM_MAX_BYTES, sentence };
+}
+
+/** Matrices were split: what is still too large is a single row, or a vector. */
+function findBufferObstacle(
+  buffers: readonly { readonly name: string; readonly sizeBytes: number }[],
+  limitBytes: number,
+): Obstacle | null {
+  const worst = buffers.reduce((a, b) => (b.sizeBytes > a.sizeBytes ? b : a), { name: '', sizeBytes: 0 });
+  if (worst.sizeBytes <= limitBytes) return null;
+  return {
+    neededBytes: worst.sizeBytes,
+    limitBytes,
+    sentence: `has rows too long to split: ${worst.name} takes ${worst.sizeBytes} bytes, and this device binds ${limitBytes}`,
+  };
+}
+
+function findContextObstacle(minTokens: number, layerKeyBytes: number, limitBytes: number): Obstacle {
+  const neededBytes = minTokens * layerKeyBytes;
+  const sentence = `needs ${neededBytes} bytes for one layer's keys of ${minTokens} tokens, and this GPU binds ${limitBytes}`;
+  return { neededBytes, limitBytes, sentence };
+}
