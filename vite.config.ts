@@ -1,8 +1,9 @@
 /**
- * The app's build: `index.html` and two workers. The library is built from the same sources by `npm run build:lib`.
+ * The app's build: `index.html`, two workers, and the service worker that keeps them for offline use. The library is built from the same sources by `npm run build:lib`.
  */
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { appServiceWorker } from './scripts/service-worker-plugin.ts';
 
 /**
  * Cross-origin isolation gives the page SharedArrayBuffer, which onnxruntime needs for threads. The app works without
@@ -16,7 +17,7 @@ const isolation = {
 
 export default defineConfig({
   base: './',
-  plugins: [svelte()],
+  plugins: [svelte(), appServiceWorker({ entry: 'workers/app.service-worker.ts' })],
   worker: { format: 'es' },
   build: { target: 'es2023', outDir: 'dist/app', sourcemap: true, chunkSizeWarningLimit: 2000 },
   // Pre-bundling would move onnxruntime's modules away from the .wasm files that they find by import.meta.url, and
