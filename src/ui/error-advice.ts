@@ -36,7 +36,7 @@ const ADVICE: Readonly<Record<ErrorCode, string>> = {
   not_cached: 'Connect to the network once, or choose a model that was loaded before.',
   quota_exceeded: 'Free some disk space or this site’s storage, or choose a smaller model.',
   storage_unavailable: 'Leave private browsing, or allow this site to keep data.',
-  storage_failed: 'Load again; if it stays so, clear this site’s storage.',
+  storage_failed: 'Load again; if it stays so, choose the folder again, or clear this site’s storage.',
   no_adapter: 'Choose device “auto” or “wasm”, or enable WebGPU in this browser.',
   does_not_fit: SMALLER,
   out_of_memory: SMALLER,

@@ -45,3 +45,14 @@ export function checkEndpoint(endpoint: string): string | null {
   if (url.search !== '' || url.hash !== '') return 'An endpoint has neither “?” nor “#”.';
   return null;
 }
+
+/** What is wrong with the address of a model's folder, or null. */
+export function checkBaseUrl(address: string): string | null {
+  const url = URL.canParse(address) ? new URL(address) : null;
+  if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
+    return 'Give the address of a folder, such as https://host/models/name/.';
+  }
+  if (url.username !== '' || url.password !== '') return 'Put no password into the address.';
+  if (url.search !== '' || url.hash !== '') return 'File names are put behind the address: it has neither “?” nor “#”.';
+  return null;
+}

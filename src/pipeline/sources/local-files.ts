@@ -85,6 +85,8 @@ export class LocalFiles implements SnapshotFiles {
     const { file, reopen } = this.#get(path);
     try {
       const buffer = await raceAbort(file.slice(start, end).arrayBuffer(), this.#bind(options));
+      // Not every browser and file system notices by itself; asking again costs less than a millisecond.
+      if (reopen && !isSame(await reopen(), file)) throw fileChanged(path, WRITTEN, true);
       if (buffer.byteLength === end - start) return new Uint8Array(buffer);
     } catch (error) {
       throw isLoadError(error) ? error : await explain(path, file, reopen, error);
@@ -103,6 +105,12 @@ export class LocalFiles implements SnapshotFiles {
   }
 }
 
+const WRITTEN = 'was written to meanwhile';
+
+function isSame(a: File, b: File): boolean {
+  return a.size === b.size && a.lastModified === b.lastModified;
+}
+
 /**
  * Browsers refuse to read a file that is not the one they listed (File API, "snapshot state"), but say no more than
  * `NotReadableError`. A handle can be asked what became of it.
@@ -110,9 +118,8 @@ export class LocalFiles implements SnapshotFiles {
 async function explain(path: string, file: File, reopen: OpenedFile['reopen'], error: unknown): Promise<LoadError> {
   if (reopen) {
     try {
-      const now = await reopen();
-      const same = now.size === file.size && now.lastModified === file.lastModified;
-      return same ? describeReadFailure(path, error) : fileChanged(path, 'was written to meanwhile', true, error);
+      const same = isSame(await reopen(), file);
+      return same ? describeReadFailure(path, error) : fileChanged(path, WRITTEN, true, error);
     } catch (reason) {
       return describeReadFailure(path, reason);
     }

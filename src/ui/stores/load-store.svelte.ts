@@ -9,13 +9,15 @@
 import { LoadError, toErrorData } from '../../contract/errors.ts';
 import type { LoadEvent } from '../../contract/load.ts';
 import type { Device, Dtype, LoadPlan } from '../../contract/plan.ts';
-import type { Model } from '../../client/loader.ts';
+import type { Model, PlanOptions } from '../../client/loader.ts';
+import type { ModelSource } from '../../client/model-source.ts';
 import { createLoadState, loadFraction, reduceLoad, type LoadState } from './load-reducer.ts';
 import type { HubFields, LoaderHost } from './loader-host.ts';
 
 /** What the form asks for. */
 export interface LoadFields {
-  readonly modelId: string;
+  readonly source: ModelSource;
+  /** Of a model that is named by its id; the others have none. */
   readonly revision: string;
   readonly dtype: Dtype | 'auto';
   readonly device: Device | 'auto';
@@ -61,9 +63,8 @@ export class LoadStore {
     const stopClock = this.#startClock(startedAt);
     try {
       const loader = await this.#release(request.hub);
-      const { modelId, revision, dtype, device } = request;
-      const options = { revision, dtype, device, signal: controller.signal };
-      const model = await loader.load(modelId, { ...options, onProgress: (event) => this.#receive(event) });
+      const options = { ...toOptions(request), signal: controller.signal };
+      const model = await loader.load(request.source, { ...options, onProgress: (event) => this.#receive(event) });
       this.model = model;
       this.#end({ type: 'ready', atMs: performance.now() - startedAt });
     } catch (error) {
@@ -82,8 +83,7 @@ export class LoadStore {
     this.activity = 'planning';
     try {
       const loader = await this.#release(request.hub);
-      const { modelId, revision, dtype, device } = request;
-      this.previewed = await loader.plan(modelId, { revision, dtype, device, signal: controller.signal });
+      this.previewed = await loader.plan(request.source, { ...toOptions(request), signal: controller.signal });
     } catch (error) {
       this.state = createLoadState('loading');
       this.#endWithError(error, 0);
@@ -169,4 +169,8 @@ export class LoadStore {
     const timer = setInterval(() => (this.nowMs = performance.now() - startedAt), TICK_EVERY_MS);
     return () => clearInterval(timer);
   }
+}
+
+function toOptions({ source, revision, dtype, device }: LoadFields): PlanOptions {
+  return { dtype, device, ...(typeof source === 'string' ? { revision } : {}) };
 }

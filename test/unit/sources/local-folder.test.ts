@@ -176,4 +176,11 @@ describe('files that do not hold still', () => {
     expect(await codeWith(refused('NotAllowedError'))).toEqual({ code: 'storage_failed', reason: 'permission_denied' });
     expect(await codeWith(() => Promise.resolve(file))).toEqual({ code: 'storage_failed', reason: 'unreadable' });
   });
+
+  test('a handle notices a change that the platform does not', async () => {
+    const then = new File(['bytes'], 'x', { lastModified: 1 });
+    const now = new File(['bytes'], 'x', { lastModified: 2 });
+    const files = new LocalFiles(new Map([['x', { file: then, reopen: () => Promise.resolve(now) }]]));
+    expect(await failure(files.readAll('x'))).toMatchObject({ code: 'file_changed', retryable: true });
+  });
 });

@@ -89,13 +89,26 @@ async function answer(path: string, request: IncomingMessage, response: ServerRe
   if (habits.cors !== 'none') response.setHeader('Access-Control-Allow-Origin', '*');
   if (habits.cors === 'exposed') response.setHeader('Access-Control-Expose-Headers', 'Content-Range, ETag');
   response.setHeader('Cross-Origin-Resource-Policy', 'cross-origin');
-  if (habits.status !== null) { end(response, habits.status, 'text/plain', 'no'); return; }
-  if (request.method === 'HEAD' && !habits.head) { end(response, 405, 'text/plain', 'no'); return; }
+  if (habits.status !== null) {
+    end(response, habits.status, 'text/plain', 'no');
+    return;
+  }
+  if (request.method === 'HEAD' && !habits.head) {
+    end(response, 405, 'text/plain', 'no');
+    return;
+  }
   const file = await stat(path).catch(() => null);
   if (!file?.isFile()) {
-    if (habits.missing === 'page') { end(response, 200, 'text/html; charset=utf-8', PAGE); return; }
-    if (habits.missing === 'page-as-text') { end(response, 200, 'text/plain', PAGE); return; }
-    end(response, habits.missing, 'text/html', PAGE); return;
+    if (habits.missing === 'page') {
+      end(response, 200, 'text/html; charset=utf-8', PAGE);
+      return;
+    }
+    if (habits.missing === 'page-as-text') {
+      end(response, 200, 'text/plain', PAGE);
+      return;
+    }
+    end(response, habits.missing, 'text/html', PAGE);
+    return;
   }
   let bytes: Uint8Array = await readFile(path);
   if (habits.validators === 'etag') response.setHeader('ETag', `"${habits.version}-${bytes.length}"`);
