@@ -16,6 +16,10 @@ export function describeLoad(state: LoadState): string {
       return 'The model is ready.';
     case 'cancelled':
       return 'The load was cancelled.';
+    case 'paused': {
+      const note = state.rows.find((row) => row.stage === 'fetch')?.note;
+      return `The load is ${note ?? 'paused'}. Resume goes on from there.`;
+    }
     case 'failed':
       // The error card is an alert of its own.
       return '';

@@ -7,10 +7,11 @@
  */
 import { STAGES, type LoadErrorData, type Stage } from '../../contract/errors.ts';
 import type { LoadEvent, PlanSummary } from '../../contract/load.ts';
+import { formatPercent } from '../format.ts';
 import { stageWords } from '../stages.ts';
 
 /** How far a stage is. */
-export type RowState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled';
+export type RowState = 'waiting' | 'running' | 'done' | 'failed' | 'cancelled' | 'paused';
 
 /** A point of the progress curve. */
 interface RateSample {
@@ -34,7 +35,7 @@ export interface StageRow {
 }
 
 /** How far the load is as a whole. */
-export type LoadPhase = 'idle' | 'loading' | 'ready' | 'failed' | 'cancelled';
+export type LoadPhase = 'idle' | 'loading' | 'ready' | 'failed' | 'cancelled' | 'paused';
 
 /** Everything that the feed said so far. */
 export interface LoadState {
@@ -79,6 +80,19 @@ export function reduceLoad(state: LoadState, event: LoadEvent): LoadState {
   }
 }
 
+/**
+ * A load that was cancelled in order to go on later: what stopped is shown as paused, and the fetch stage says how much is on
+ * disk already. Any other state stays as it is.
+ */
+export function pauseLoad(state: LoadState): LoadState {
+  if (state.phase !== 'cancelled') return state;
+  const rows = state.rows.map((row): StageRow => {
+    if (row.state !== 'cancelled') return row;
+    return { ...row, state: 'paused', note: row.stage === 'fetch' ? describePause(row) : row.note };
+  });
+  return { ...state, phase: 'paused', rows };
+}
+
 /** Bytes a second: over the last seconds while running, over the whole stage afterwards; null where unknown. */
 export function rowRate(row: StageRow, nowMs: number): number | null {
   if (row.totalBytes === 0 || row.startMs === null) return null;
@@ -103,8 +117,12 @@ export function rowFraction(row: StageRow): number | null {
 /** How far the load is as a whole, 0 to 1, never falling while it runs. For a picture, not for an estimate of time. */
 export function loadFraction(state: LoadState): number {
   if (state.phase === 'ready') return 1;
-  if (state.phase !== 'loading') return 0;
+  if (state.phase !== 'loading' && state.phase !== 'paused') return 0;
   return state.rows.reduce((sum, row) => sum + stageWords(row.stage).share * (rowFraction(row) ?? 0), 0);
+}
+
+function describePause(row: StageRow): string {
+  return row.totalBytes === 0 ? 'paused' : `paused, ${formatPercent(row.doneBytes / row.totalBytes)} on disk`;
 }
 
 function createRow(stage: Stage): StageRow {

@@ -11,7 +11,7 @@ import type { LoadEvent } from '../../contract/load.ts';
 import type { Device, Dtype, LoadPlan } from '../../contract/plan.ts';
 import type { Model, PlanOptions } from '../../client/loader.ts';
 import type { ModelSource } from '../../client/model-source.ts';
-import { createLoadState, loadFraction, reduceLoad, type LoadState } from './load-reducer.ts';
+import { createLoadState, loadFraction, pauseLoad, reduceLoad, type LoadState } from './load-reducer.ts';
 import type { HubFields, LoaderHost } from './loader-host.ts';
 
 /** What the form asks for. */
@@ -24,6 +24,11 @@ export interface LoadFields {
   readonly hub: HubFields;
 }
 
+/** What somebody else than its typist puts into the form. An endpoint of null: whatever the form has. */
+export type FormDraft =
+  | { readonly kind: 'id'; readonly modelId: string; readonly revision: string; readonly endpoint: string | null }
+  | { readonly kind: 'url'; readonly baseUrl: string };
+
 const APPLY_EVERY_MS = 33;
 const TICK_EVERY_MS = 200;
 
@@ -35,13 +40,20 @@ export class LoadStore {
   request = $state.raw<LoadFields | null>(null);
   /** Yielded by {@link preview}: the cost of a load that was not begun. */
   previewed = $state.raw<LoadPlan | null>(null);
+  /** Waits for the form, which takes it over and sets it to null. */
+  draft = $state.raw<FormDraft | null>(null);
   /** What is under way: a load, or something beside it. */
-  activity = $state<'none' | 'loading' | 'planning' | 'unloading' | 'cancelling'>('none');
+  activity = $state<'none' | 'loading' | 'planning' | 'unloading' | 'cancelling' | 'pausing'>('none');
   /** Ms since the load began, ticking. */
   nowMs = $state(0);
 
   readonly busy = $derived(this.activity !== 'none');
   readonly cancellable = $derived(this.activity === 'loading' || this.activity === 'planning');
+  /** Only a download can be paused: everything else starts over anyway. */
+  readonly pausable = $derived(
+    this.activity === 'loading' && this.state.rows.some(({ stage, state }) => stage === 'fetch' && state === 'running'),
+  );
+  readonly paused = $derived(!this.busy && this.state.phase === 'paused');
   readonly plan = $derived(this.state.plan ?? this.previewed);
   readonly fraction = $derived(loadFraction(this.state));
 
@@ -69,6 +81,7 @@ export class LoadStore {
       this.#end({ type: 'ready', atMs: performance.now() - startedAt });
     } catch (error) {
       this.#endWithError(error, performance.now() - startedAt);
+      if (this.#isPausing()) this.state = pauseLoad(this.state);
     } finally {
       stopClock();
       this.#controller = null;
@@ -95,12 +108,15 @@ export class LoadStore {
 
   /** Stops what is under way; it ends as soon as the loader let go of everything. */
   cancel(): void {
-    if (this.#controller === null) return;
-    this.activity = 'cancelling';
-    this.#controller.abort(new LoadError('aborted', { retryable: true }));
+    this.#stop('cancelling');
   }
 
-  /** Asks again for what was asked last. */
+  /** Stops a download so that {@link retry} goes on where it stopped: what came is on disk. */
+  pause(): void {
+    if (this.pausable) this.#stop('pausing');
+  }
+
+  /** Asks again for what was asked last, whatever the form says by now. */
   async retry(): Promise<void> {
     if (this.request !== null) await this.load(this.request);
   }
@@ -118,6 +134,17 @@ export class LoadStore {
     } finally {
       this.activity = 'none';
     }
+  }
+
+  #stop(activity: 'cancelling' | 'pausing'): void {
+    if (this.#controller === null) return;
+    this.activity = activity;
+    this.#controller.abort(new LoadError('aborted', { retryable: true }));
+  }
+
+  /** A method, because the activity changes while a load is awaited. */
+  #isPausing(): boolean {
+    return this.activity === 'pausing';
   }
 
   #begin(request: LoadFields, state: LoadState): AbortController {
