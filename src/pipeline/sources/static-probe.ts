@@ -28,7 +28,7 @@ export interface FoundFile {
 }
 
 /** Larger text is none: the largest tokenizer.json have 40 MB. */
-export const MAX_TEXT_BYTES = 256 * 1024 * 1024;
+const MAX_TEXT_BYTES = 256 * 1024 * 1024;
 
 /**
  * Looks for a file.
