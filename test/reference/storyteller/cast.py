@@ -120,6 +120,10 @@ def _name(rng: random.Random, he: str) -> str:
     return rng.choice(words.GIRL_NAMES if he == "she" else words.BOY_NAMES)
 
 
+def _pronoun_of(name: str) -> str:
+    return "she" if name in words.GIRL_NAMES else "he" if name in words.BOY_NAMES else ""
+
+
 def _random_kind(rng: random.Random) -> str:
     roll = rng.random()
     if roll < 0.28:
@@ -138,7 +142,7 @@ def make_being(
 ) -> Being:
     """A character of `kind` (random when empty), with a name in the share `named` of all cases."""
     kind = kind or _random_kind(rng)
-    he = words.PEOPLE.get(kind, "") or rng.choice(("he", "she"))
+    he = words.PEOPLE.get(kind, "") or _pronoun_of(name) or rng.choice(("he", "she"))
     in_sea = kind in words.SEA_ANIMALS or kind == "mermaid"
     moves = {**words.ANIMALS, **words.SEA_ANIMALS, **words.CREATURES}
     went = "swam" if kind == "mermaid" else moves.get(kind, "walked")

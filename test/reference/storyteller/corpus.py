@@ -1,4 +1,4 @@
-"""The corpus: an endless stream of plain stories and conversations, fixed by its seed."""
+"""The corpus: an endless stream of plain stories, conversations and introductions, fixed by its seed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import random
 from collections.abc import Iterator
 
 from .chat import Message, converse
+from .introductions import introduce
 from .grammar import tell
 
 TRAIN_SEED = 20_251
 HELD_OUT_SEED = 99_173
-CHAT_SHARE = 0.5
+CHAT_SHARE = 0.42
+INTRODUCTION_SHARE = 0.16
 
 #: A plain story, or the messages of a conversation.
 Document = str | list[Message]
@@ -20,7 +22,13 @@ def documents(seed: int) -> Iterator[Document]:
     """Documents without end. Two seeds share words and templates, but practically no story."""
     rng = random.Random(seed)
     while True:
-        yield converse(rng) if rng.random() < CHAT_SHARE else tell(rng).text
+        roll = rng.random()
+        if roll < CHAT_SHARE:
+            yield converse(rng)
+        elif roll < CHAT_SHARE + INTRODUCTION_SHARE:
+            yield introduce(rng)
+        else:
+            yield tell(rng).text
 
 
 def texts(document: Document) -> list[str]:

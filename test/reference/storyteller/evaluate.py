@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import math
+import random
 from dataclasses import dataclass
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from .batches import pad
-from .corpus import HELD_OUT_SEED, Document, documents
+from .chat import converse
+from .corpus import HELD_OUT_SEED, Document
+from .grammar import tell
 from .tokenizer import encode
 
-_DOCUMENTS = 400
+_DOCUMENTS = 200
 _BATCH = 16
 
 
@@ -39,7 +41,7 @@ def _perplexity(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, hel
 
 def held_out_perplexity(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast) -> Perplexity:
     """Measure on documents of a seed of their own."""
-    held_out = list(itertools.islice(documents(HELD_OUT_SEED), _DOCUMENTS))
-    stories = [document for document in held_out if isinstance(document, str)]
-    chats = [document for document in held_out if not isinstance(document, str)]
+    rng = random.Random(HELD_OUT_SEED)
+    stories: list[Document] = [tell(rng).text for _ in range(_DOCUMENTS)]
+    chats: list[Document] = [converse(rng) for _ in range(_DOCUMENTS)]
     return Perplexity(_perplexity(model, tokenizer, stories), _perplexity(model, tokenizer, chats))

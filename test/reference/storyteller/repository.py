@@ -7,8 +7,6 @@ from pathlib import Path
 
 from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from .card import model_card
-from .evaluate import Perplexity
 from .tokenizer import CHAT_TEMPLATE, CONTEXT, END_OF_TURN
 
 #: Small enough for several shards, so that the bundled model takes the same path as a big one.
@@ -36,10 +34,8 @@ def _write_tokenizer(folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def write_repository(
-    folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, perplexity: Perplexity, steps: int
-) -> None:
-    """Write everything into `folder`, weights in bfloat16."""
+def write_repository(folder: Path, model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, card: str) -> None:
+    """Write everything into `folder`, weights in bfloat16 and `card` as its README.md."""
     folder.mkdir(parents=True, exist_ok=True)
     ends = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END_OF_TURN)]
     model.generation_config = GenerationConfig(
@@ -48,4 +44,4 @@ def write_repository(
     )
     model.bfloat16().save_pretrained(folder, max_shard_size=SHARD_SIZE)
     _write_tokenizer(folder, tokenizer)
-    (folder / "README.md").write_text(model_card(model, perplexity, steps))
+    (folder / "README.md").write_text(card)

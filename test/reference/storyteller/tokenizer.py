@@ -10,6 +10,7 @@ import itertools
 import json
 import string
 from collections.abc import Iterator
+from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
@@ -54,7 +55,7 @@ def _learn(size: int) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Train the tokenizer and dress it for transformers."""
+    """Train the tokenizer."""
     byte_tokens = [f"<0x{byte:02X}>" for byte in range(256)]
     pieces, merges = _learn(VOCABULARY - len(SPECIAL) - len(byte_tokens))
     vocabulary = {token: index for index, token in enumerate([*SPECIAL, *byte_tokens, *pieces])}
@@ -65,6 +66,15 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     core.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B", special_tokens=[(BOS, vocabulary[BOS])]
     )
+    return _dress(core)
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a repository made earlier, so that a model trained anew keeps its vocabulary."""
+    return _dress(Tokenizer.from_file(str(folder / "tokenizer.json")))
+
+
+def _dress(core: Tokenizer) -> PreTrainedTokenizerFast:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core, bos_token=BOS, eos_token=EOS, unk_token=UNK, pad_token=UNK,
         additional_special_tokens=[END_OF_TURN, *ROLES], model_max_length=CONTEXT,
