@@ -97,7 +97,7 @@ export class PlaygroundStore {
   #setMode(mode: PlaygroundMode): void {
     if (mode === this.mode && this.draft !== '') return;
     this.mode = mode;
-    this.draft = mode === 'chat' ? 'Tell me a story about a fox and a lantern.' : 'Once upon a time, ';
+    this.draft = mode === 'chat' ? 'Tell me a story about a fox.' : 'Once upon a time, ';
   }
 
   #finish(model: Model, sink: TextSink, state: Turn['state'], report: GenerateReport | null): void {
