@@ -31,7 +31,15 @@ export type {
   GenerateReport,
   Prompt,
 } from './contract/generate.ts';
-export type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo, PlanSummary } from './contract/load.ts';
-export type { DecoderShape, Device, Dtype, LoadPlan } from './contract/plan.ts';
+export type {
+  AdapterInfo,
+  LoadEvent,
+  LoadReport,
+  LoadRequest,
+  ModelInfo,
+  PlanSummary,
+  SimulatedLimits,
+} from './contract/load.ts';
+export type { DecoderShape, Device, Dtype, DtypeFit, LoadPlan, PlanCosts } from './contract/plan.ts';
 export type { LocalFile } from './contract/snapshot.ts';
 export type { BundledModel } from './contract/worker-api.ts';

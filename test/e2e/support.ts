@@ -68,6 +68,7 @@ export async function tryLoad(
     device?: 'auto' | 'webgpu' | 'wasm';
     dtype?: 'auto' | 'fp32' | 'fp16' | 'q8' | 'q4' | 'q4f16';
     contextTokens?: number;
+    simulatedLimits?: { maxBufferBytes: number };
   } = {},
 ): Promise<Failure | null> {
   return page.evaluate(

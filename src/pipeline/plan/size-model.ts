@@ -14,7 +14,7 @@ import type { DeviceLimits } from './device-limits.ts';
 import { layOutWeight, needsFloat16, type WeightLayout } from './encoding.ts';
 
 /** Why a dtype cannot be taken, in numbers and in words that follow "In q8 it …". */
-export interface Obstacle {
+interface Obstacle {
   readonly neededBytes: number | null;
   readonly limitBytes: number | null;
   readonly sentence: string;
