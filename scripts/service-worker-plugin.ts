@@ -27,7 +27,7 @@ const NOT_KEPT = [/\.map$/u, /^models\//u, /^icon-\d+\.png$/u, /^apple-touch-ico
 const RUNTIME = /\.(?<flavour>jspi|asyncify)\b.*\.wasm$/u;
 
 /** Everybody's first visit fetches what is kept at installation: more than this means that something slipped in. */
-const MAX_INSTALLATION_BYTES = 2_000_000;
+const MAX_INSTALLATION_BYTES = 3_000_000;
 
 /** See the file's header. */
 export function appServiceWorker({ entry }: { entry: string }): Plugin {

@@ -26,6 +26,8 @@ declare const __KEPT_AT_FIRST_USE__: { url: string; flavour: 'jspi' | 'asyncify'
 
 const { scope } = self.registration;
 const runtimeCache = runtimeCacheName(scope);
+const freshCache = freshCacheName(scope);
+const modelIndex = new URL('models/index.json', scope).href;
 const runtimeFiles = __KEPT_AT_FIRST_USE__.map((file) => ({ ...file, url: new URL(file.url, scope).href }));
 
 /** How long a waiting worker waits for the model worker that the page has just ended. */
@@ -33,29 +35,39 @@ const LOCKS_PATIENCE_MS = 2_000;
 const FRESH_TIMEOUT_SECONDS = 4;
 const EMBEDDER_POLICY = 'Cross-Origin-Embedder-Policy';
 
+/** A cache that fails (a full or damaged disk) must not take from the page what the network still gives. */
+const orNetwork = {
+  // An installation that lacks a file has to fail instead.
+  handlerDidError: async ({ request, event }: { request: Request; event: ExtendableEvent }) =>
+    event.type === 'fetch' ? fetch(request) : undefined,
+};
 const isolate = { handlerWillRespond: async ({ response }: { response: Response }) => addIsolation(response) };
 
-addPlugins([isolate]);
+addPlugins([isolate, orNetwork]);
 // The page's own parameters (`?model=…`) choose nothing that a server would answer differently.
 precacheAndRoute(__KEPT_AT_INSTALLATION__, { ignoreURLParametersMatching: [/./u], cleanURLs: false });
 
 registerRoute(
   ({ url }) => runtimeFiles.some((file) => file.url === url.href),
-  new CacheFirst({ cacheName: runtimeCache, plugins: [isolate, { cacheWillUpdate: async (it) => refusePage(it) }] }),
+  new CacheFirst({
+    cacheName: runtimeCache,
+    plugins: [isolate, orNetwork, { cacheWillUpdate: async (it) => refusePage(it) }],
+  }),
 );
 registerRoute(
-  ({ url }) => url.href === new URL('models/index.json', scope).href,
+  ({ url }) => url.href === modelIndex,
   new NetworkFirst({
-    cacheName: freshCacheName(scope),
+    cacheName: freshCache,
     networkTimeoutSeconds: FRESH_TIMEOUT_SECONDS,
     plugins: [
+      orNetwork,
       { cacheWillUpdate: async (it) => refusePage(it) },
       { cachedResponseWillBeUsed: async ({ cachedResponse }) => cachedResponse && markStale(cachedResponse) },
     ],
   }),
 );
 
-self.addEventListener('install', (event) => event.waitUntil(renewRuntime()));
+self.addEventListener('install', (event) => event.waitUntil(Promise.all([renewRuntime(), keepModelIndex()])));
 self.addEventListener('activate', (event) => {
   // At the first visit the page is there before its service worker: what it loads from now on should be kept too.
   event.waitUntil(Promise.all([dropOldRuntime(), self.clients.claim()]));
@@ -104,6 +116,16 @@ async function renewRuntime(): Promise<void> {
     ({ url }) => names.includes(withoutHash(url)) && !kept.some((old) => old.url === url),
   );
   await keep(wanted.map(({ url }) => url)).catch(() => {}); // the next use of the runtime will keep it
+}
+
+/** At the first visit the page asks for it before its service worker is there. A page may bundle no models. */
+async function keepModelIndex(): Promise<void> {
+  try {
+    const response = refusePage({ response: await fetch(modelIndex) });
+    if (response) await (await caches.open(freshCache)).put(modelIndex, response);
+  } catch {
+    // The next visit keeps it.
+  }
 }
 
 /** `…/name-hash.ext` → `…/name.ext`; the build's hashes have 8 characters. */

@@ -6,6 +6,7 @@
  * listing; a page without the file simply bundles nothing.
  */
 import { isLoadError, LoadError } from '../contract/errors.ts';
+import { STALE_HEADER } from '../contract/offline.ts';
 import { isCommit } from './model-id.ts';
 import { type Fetch, requestText, type TextRequestOptions } from './request.ts';
 import { findPathFault, invalid, isSize, type ListedFile, MAX_FILES } from './tree-entries.ts';
@@ -33,7 +34,7 @@ export async function readBundledModel(
   fetch: Fetch,
   options: Pick<TextRequestOptions, 'signal' | 'timeoutMs' | 'retry'>,
 ): Promise<BundledListing | null> {
-  const index = await readIndex(baseUrl, fetch, options);
+  const index = await readIndex(baseUrl, fetch, options, 'fresh');
   if (index === null || !Object.hasOwn(index, modelId)) return null;
   return checkModel(index[modelId]);
 }
@@ -48,7 +49,7 @@ export async function listBundledModels(
   options: { readonly signal?: AbortSignal | undefined; readonly fetch?: Fetch | undefined } = {},
 ): Promise<readonly BundledModel[]> {
   const { signal, fetch = globalThis.fetch } = options;
-  const index = await readIndex(baseUrl, fetch, { signal, timeoutMs: TIMEOUT_MS, retry: { attempts: 2 } });
+  const index = await readIndex(baseUrl, fetch, { signal, timeoutMs: TIMEOUT_MS, retry: { attempts: 2 } }, 'kept');
   return Object.entries(index ?? {}).map(([modelId, model]) => ({
     modelId,
     sizeBytes: checkModel(model).files.reduce((sum, file) => sum + file.sizeBytes, 0),
@@ -64,6 +65,7 @@ async function readIndex(
   baseUrl: string,
   fetch: Fetch,
   options: Pick<TextRequestOptions, 'signal' | 'timeoutMs' | 'retry'>,
+  accepted: 'fresh' | 'kept',
 ): Promise<Readonly<Record<string, unknown>> | null> {
   const path = 'models/index.json';
   const access = { endpoint: trimTrailingSlashes(baseUrl), token: null, fetch };
@@ -75,6 +77,10 @@ async function readIndex(
     });
     // Servers of single-page apps answer 200 with the page itself for a file that is not there.
     if (answer.response.headers.get('Content-Type')?.includes('text/html')) return null;
+    // The service worker's copy is good for a list; a load is to know, and to say, that the network was away.
+    if (accepted === 'fresh' && answer.response.headers.has(STALE_HEADER)) {
+      throw new LoadError('network_unreachable', { message: 'This page runs from its offline copy.', retryable: true });
+    }
     const models = (parse(answer.text) as { models?: unknown } | null)?.models;
     if (typeof models !== 'object' || models === null) throw invalid('models/index.json has no "models"', null, null);
     return models as Readonly<Record<string, unknown>>;
