@@ -29,6 +29,7 @@ export type {
   GeneratedToken,
   GenerateOptions,
   GenerateReport,
+  GenerationPath,
   Prompt,
 } from './contract/generate.ts';
 export type {

@@ -42,6 +42,9 @@ export interface GeneratedToken {
 /** Why a generation ended. */
 export type FinishReason = 'eos' | 'length' | 'stop' | 'context';
 
+/** See {@link GenerateReport.path}. */
+export type GenerationPath = 'gpu' | 'transformers';
+
 /** What a generation did, in numbers. */
 export interface GenerateReport {
   readonly promptTokens: number;
@@ -49,6 +52,11 @@ export interface GenerateReport {
   readonly reusedTokens: number;
   readonly newTokens: number;
   readonly finishReason: FinishReason;
+  /**
+   * What chose the tokens: kernels on the device, with JavaScript behind them (`gpu`), or transformers.js's `generate()`.
+   * The same request gives the same tokens on both, but for what rounding decides.
+   */
+  readonly path: GenerationPath;
   /** From the request to the first token. */
   readonly firstTokenMs: number;
   readonly totalMs: number;

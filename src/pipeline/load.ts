@@ -9,12 +9,12 @@
  * downloaded and verified stays.
  */
 import { throwIfAborted } from '../base/abort.ts';
-import { findBlueprint } from '../blueprints/registry.ts';
 import type { LoadEvent, LoadReport, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { describeAdapter } from '../runtime/gpu.ts';
 import { loadOnnxRuntime } from '../runtime/onnxruntime.ts';
 import { loadTransformers } from '../runtime/transformers.ts';
+import { buildGraphs } from './build.ts';
 import { fetchOntoDevice } from './place/fetch-onto-device.ts';
 import { planLoad } from './plan/plan.ts';
 import { summarizePlan } from './plan/summary.ts';
@@ -25,7 +25,7 @@ import { ServedModel } from './serve/served-model.ts';
 import { TextTokenizer } from './serve/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
 import { readTextFiles } from './text-files.ts';
-import { warmUp } from './warm-up.ts';
+import { warmUp } from './warm-up/warm-up.ts';
 
 /** What a load works with; its events go to `onEvent`. */
 export type LoadContext = Omit<RepositoryRequest, 'log'>;
@@ -55,24 +55,18 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
   loadOnnxRuntime().catch(() => undefined);
   const plan = await runPlan(repository, run);
   log.publishPlan(summarizePlan(plan));
-  const graph = await log.run(
+  const graphs = await log.run(
     'build',
-    () =>
-      findBlueprint({ model_type: plan.shape.modelType }).buildGraph({
-        shape: plan.shape,
-        weights: plan.weights,
-        graphTensors: plan.graphTensors,
-        kvType: plan.kvType,
-        binding: plan.device === 'webgpu' ? 'inputs' : 'initializers',
-        layers: { start: 0, end: plan.shape.layerCount },
-      }),
-    (bytes) => `${bytes.byteLength} bytes of graph, no weights`,
+    () => buildGraphs(plan),
+    ({ model }) => `${model.byteLength} bytes of graph, no weights`,
   );
   throwIfAborted(signal);
-  const placed = await fetchOntoDevice(plan, graph, repository, log, signal);
+  const placed = await fetchOntoDevice(plan, graphs, repository, log, signal);
   const decoder = new CachedDecoder(placed.decoder);
   try {
-    const warmth = await log.run('warmUp', () => warmUp(decoder, plan.shape.vocabSize, signal));
+    const warmth = await log.run('warmUp', () =>
+      warmUp(decoder, plan.shape.vocabSize, signal, (notice) => log.notice('warmUp', notice)),
+    );
     log.start('serve');
     const texts = await readTextFiles(repository, signal);
     const transformers = await loadTransformers();
@@ -94,7 +88,7 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
         gpuBytes: memory?.liveBytes ?? null,
         gpuPeakBytes: memory?.peakBytes ?? null,
       },
-      warmUp: warmth,
+      warmUp: { skeletonMs: placed.skeletonMs, ...warmth },
       adapter: placed.adapter,
       offline: repository.snapshot.offline,
       notices: log.notices,

@@ -48,7 +48,9 @@ export class StageLog {
     }
   }
 
+  /** Begins a stage; one that two parts of the work share begins with the first of them. */
   start(stage: Stage): void {
+    if (this.#running.has(stage)) return;
     const atMs = this.nowMs();
     this.#running.set(stage, {
       startMs: atMs,

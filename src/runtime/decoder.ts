@@ -17,9 +17,55 @@ export interface Decoder {
    * @throws LoadError `device_lost`, `out_of_memory`, `runtime_failed`
    */
   run(ids: readonly number[], startPosition: number): Promise<Float32Array>;
+  /** Decoding that needs no JavaScript between two tokens, where the device has it. */
+  readonly tokenLoop?: TokenLoop;
   /** Gives back the session and every buffer. */
   release(): Promise<void>;
 }
+
+/**
+ * Decoding on the device itself: it chooses each token and feeds it back, JavaScript submits ahead and reads ids behind.
+ *
+ * `prefill`, then `begin`, then `choose` and `advance` in turn. All of them but the ids that `choose` promises are through
+ * once they are submitted; the device's queue keeps their order, also against {@link Decoder.run}.
+ */
+export interface TokenLoop {
+  /**
+   * Compiles, captures, and proves on one step that the device computes what {@link Decoder.run} does: runs `id` at
+   * `position`, whose logits are `expected`. Until it has resolved nothing else here may be called.
+   * @throws LoadError `runtime_failed`, `output_mismatch`, `out_of_memory`, `device_lost`
+   */
+  prepare(id: number, position: number, expected: Float32Array): Promise<void>;
+  /** As {@link Decoder.run}; the logits stay on the device. */
+  prefill(ids: readonly number[], startPosition: number): Promise<void>;
+  /** Begins a sequence. `seenIds` are what the repetition penalty counts. */
+  begin(seenIds: readonly number[], rule: ChoiceRule): void;
+  /** Chooses a token from the logits of the last run; the id comes when the device has it. */
+  choose(step: ChoiceStep): Promise<number>;
+  /** Runs the token that was chosen last, at its position. */
+  advance(): Promise<void>;
+}
+
+/** How tokens are chosen; the rules are those of `pipeline/serve/sampling.ts` and of transformers.js. */
+export interface ChoiceRule {
+  readonly repetitionPenalty: number;
+  /** Null for greedy. `topK` 0 and `topP` 1 keep all. */
+  readonly sampling: { readonly temperature: number; readonly topK: number; readonly topP: number } | null;
+  /** What may not be chosen in steps that `forbid`; at most {@link MAX_FORBIDDEN_IDS}. */
+  readonly forbiddenIds: readonly number[];
+}
+
+/** One choice. */
+export interface ChoiceStep {
+  /** Where in the sequence the token will stand. */
+  readonly position: number;
+  /** A number in [0, 1) that decides a sampled choice. */
+  readonly draw: number;
+  readonly forbid: boolean;
+}
+
+/** How many ids a {@link ChoiceRule} can forbid. */
+export const MAX_FORBIDDEN_IDS = 16;
 
 /** Names of the graph's inputs and outputs other than weights. */
 export const GRAPH_IO = {

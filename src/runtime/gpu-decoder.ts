@@ -3,13 +3,15 @@
  *
  * In: the graph (no weights in it) and the buffers of `gpu-buffers.ts`. Out: a {@link Decoder}. Guarantees: the session
  * exists before the weights do; no weight passes through the WASM heap; past and present are the same buffers, so a step
- * copies nothing.
+ * copies nothing. Its token loop (`gpu-token-loop.ts`) works on the same weights and the same cache.
  */
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
 import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO, listCacheNames } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
+import { bindModel } from './gpu-bindings.ts';
 import type { GpuBuffers } from './gpu-buffers.ts';
+import { GpuTokenLoop } from './gpu-token-loop.ts';
 import type { GpuContext } from './gpu.ts';
 import type { Ort } from './onnxruntime.ts';
 import { toRuntimeError } from './runtime-errors.ts';
@@ -24,40 +26,49 @@ export interface GpuDecoderParts {
 }
 
 /** Takes over `buffers` and `gpu`: `release` destroys them. @throws LoadError `runtime_failed`, `device_lost` */
-export async function createGpuDecoder({ ort, gpu, plan, graph, buffers }: GpuDecoderParts): Promise<Decoder> {
-  const cacheNames = listCacheNames(plan.shape);
+export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder> {
+  const { ort, gpu, plan, graph, buffers } = parts;
   let session: InferenceSession;
   try {
     session = await ort.InferenceSession.create(graph, {
       executionProviders: [{ name: 'webgpu', device: gpu.device }],
-      preferredOutputLocation: Object.fromEntries(cacheNames.map(({ present }) => [present, 'gpu-buffer' as const])),
+      preferredOutputLocation: Object.fromEntries(
+        listCacheNames(plan.shape).map(({ present }) => [present, 'gpu-buffer' as const]),
+      ),
     });
   } catch (error) {
     throw toRuntimeError(error, 'creating the GPU session', gpu.lostReason());
   }
-  const weights = bindWeights(ort, plan, buffers);
-  const { feeds: pastFeeds, fetches } = bindCaches(ort, plan, buffers);
+  const bound = bindModel(ort, plan, buffers);
+  /** Logits of the last position: into `logits`, or, for null, to JavaScript. */
+  const run = async (ids: readonly number[], startPosition: number, logits: Tensor | null) => {
+    const total = startPosition + ids.length;
+    const feeds = {
+      ...bound.feeds,
+      [GRAPH_IO.inputIds]: new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
+      [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(total - 1), [1]),
+      [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(total), [1]),
+    };
+    try {
+      return await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: logits });
+    } catch (error) {
+      throw toRuntimeError(error, 'running the model', gpu.lostReason());
+    }
+  };
+  const tokenLoop = new GpuTokenLoop(parts, bound, async (ids, startPosition, logits) => {
+    await run(ids, startPosition, logits);
+  });
 
   return {
     contextTokens: plan.contextTokens,
+    tokenLoop,
     async run(ids, startPosition) {
-      const total = startPosition + ids.length;
-      const feeds = {
-        ...weights,
-        ...pastFeeds,
-        [GRAPH_IO.inputIds]: new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
-        [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(total - 1), [1]),
-        [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(total), [1]),
-      };
-      try {
-        const outputs = await session.run(feeds, { ...fetches, [GRAPH_IO.logits]: null });
-        return outputs[GRAPH_IO.logits]?.data as Float32Array; // [V]
-      } catch (error) {
-        throw toRuntimeError(error, 'running the model', gpu.lostReason());
-      }
+      const outputs = await run(ids, startPosition, null);
+      return outputs[GRAPH_IO.logits]?.data as Float32Array; // [V]
     },
     async release() {
       try {
+        await tokenLoop.release();
         await session.release();
       } finally {
         buffers.destroy();
@@ -65,27 +76,4 @@ export async function createGpuDecoder({ ort, gpu, plan, graph, buffers }: GpuDe
       }
     },
   };
-}
-
-function bindWeights(ort: Ort, plan: LoadPlan, buffers: GpuBuffers): Record<string, Tensor> {
-  return Object.fromEntries(
-    plan.graphTensors.map(({ name, type, dims, buffer }) => {
-      const gpuBuffer = buffers.weights.get(buffer);
-      if (!gpuBuffer) throw toRuntimeError(new Error(`no buffer ${buffer}`), `binding ${name}`, null);
-      return [name, ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: type, dims })];
-    }),
-  );
-}
-
-function bindCaches(ort: Ort, plan: LoadPlan, buffers: GpuBuffers) {
-  const dims = [1, plan.shape.kvHeadCount, plan.contextTokens, plan.shape.headDim];
-  const feeds: Record<string, Tensor> = {};
-  const fetches: Record<string, Tensor> = {};
-  for (const { past, present } of listCacheNames(plan.shape)) {
-    const gpuBuffer = buffers.kvCaches.get(past);
-    if (!gpuBuffer) throw toRuntimeError(new Error(`no buffer ${past}`), 'binding the KV cache', null);
-    feeds[past] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: plan.kvType, dims });
-    fetches[present] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: plan.kvType, dims });
-  }
-  return { feeds, fetches };
 }

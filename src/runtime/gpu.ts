@@ -40,7 +40,7 @@ export async function openGpu(limits: LoadPlan['limits'] = null): Promise<GpuCon
   try {
     device = await adapter.requestDevice({
       label: 'firstlight',
-      requiredFeatures: [...adapter.features] as GPUFeatureName[],
+      requiredFeatures: listUsableFeatures(adapter),
       requiredLimits: { ...info.limits, ...(limits?.simulated ? toBufferLimits(limits.maxBufferBytes) : {}) },
     });
   } catch (error) {
@@ -61,6 +61,21 @@ export async function openGpu(limits: LoadPlan['limits'] = null): Promise<GpuCon
     lostReason: () => lost,
     destroy: () => device.destroy(),
   };
+}
+
+/**
+ * onnxruntime's attention kernel for prompts of 32 tokens and more takes subgroups of 8 lanes for granted and computes wrong
+ * values on narrower ones (flash_attention.wgsl.template, 1.31.0-dev.20260914; SwiftShader has 4 lanes). A device without the
+ * feature gets kernels that need none.
+ */
+const MIN_SUBGROUP_LANES = 8;
+
+/** All features of the adapter but those that its kernels would trip over. */
+function listUsableFeatures(adapter: GPUAdapter): GPUFeatureName[] {
+  const { subgroupMinSize } = adapter.info as { readonly subgroupMinSize?: number };
+  const tooNarrow = subgroupMinSize !== undefined && subgroupMinSize < MIN_SUBGROUP_LANES;
+  const features = [...adapter.features] as GPUFeatureName[];
+  return tooNarrow ? features.filter((feature) => !feature.startsWith('subgroup')) : features;
 }
 
 function toBufferLimits(maxBufferBytes: number): Record<string, number> {

@@ -13,9 +13,11 @@ import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
 import type { LedgerTotals } from '../../runtime/memory-ledger.ts';
 import { fillWeights } from '../fill/fill.ts';
+import type { ModelGraphs } from '../build.ts';
 import type { Repository } from '../repository.ts';
 import type { StageLog } from '../stage-log.ts';
 import { listTextFiles } from '../text-files.ts';
+import { warmSkeleton } from '../warm-up/skeleton.ts';
 import { reserveOnGpu } from './place-on-gpu.ts';
 import type { GpuPlace } from './place-on-gpu.ts';
 import { placeOnWasm } from './place-on-wasm.ts';
@@ -28,31 +30,33 @@ export interface PlacedModel {
   readonly networkBytes: number;
   readonly cachedBytes: number;
   readonly deviceBytes: number;
+  /** How long the skeleton took, beside the download; null where there is none. */
+  readonly skeletonMs: number | null;
 }
 
 /** @throws LoadError of the stages fetch, fill and place */
 export async function fetchOntoDevice(
   plan: LoadPlan,
-  graph: Uint8Array<ArrayBuffer>,
+  graphs: ModelGraphs,
   repository: Repository,
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
   const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
-  return place(plan, graph, repository, log, signal);
+  return place(plan, graphs, repository, log, signal);
 }
 
 async function fetchOntoGpu(
   plan: LoadPlan,
-  graph: Uint8Array<ArrayBuffer>,
+  graphs: ModelGraphs,
   repository: Repository,
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
   log.start('place');
-  const place = await reserveOnGpu(plan, graph);
+  const place = await reserveOnGpu(plan, graphs);
   try {
-    const [summary] = await runTogether<readonly [DownloadSummary, undefined]>(signal, [
+    const [summary, , skeletonMs] = await runTogether<readonly [DownloadSummary, undefined, number]>(signal, [
       (either) => download(plan, repository, log, either),
       async (either) => {
         await log.run('fill', () =>
@@ -62,6 +66,12 @@ async function fetchOntoGpu(
           }),
         );
         return undefined;
+      },
+      async (either) => {
+        log.start('warmUp');
+        const startMs = performance.now();
+        await warmSkeleton(place.skeleton, plan.contextTokens, either);
+        return performance.now() - startMs;
       },
     ]);
     if (summary.restarted.length > 0) {
@@ -77,6 +87,7 @@ async function fetchOntoGpu(
       networkBytes: summary.networkBytes,
       cachedBytes: summary.cachedBytes,
       deviceBytes: place.buffers.writtenBytes(),
+      skeletonMs,
     };
   } catch (error) {
     await place.decoder.release();
@@ -86,7 +97,7 @@ async function fetchOntoGpu(
 
 async function fetchOntoWasm(
   plan: LoadPlan,
-  graph: Uint8Array<ArrayBuffer>,
+  graphs: ModelGraphs,
   repository: Repository,
   log: StageLog,
   signal: AbortSignal,
@@ -98,7 +109,7 @@ async function fetchOntoWasm(
   let deviceBytes = 0;
   const decoder = await log.run('place', async () => {
     log.start('fill');
-    const placed = await placeOnWasm(plan, graph, {
+    const placed = await placeOnWasm(plan, graphs.model, {
       files,
       onBuffer: (sizeBytes) => {
         deviceBytes += sizeBytes;
@@ -116,6 +127,7 @@ async function fetchOntoWasm(
     networkBytes: summary.networkBytes,
     cachedBytes: summary.cachedBytes,
     deviceBytes,
+    skeletonMs: null,
   };
 }
 

@@ -11,26 +11,34 @@ import type { Decoder } from '../../runtime/decoder.ts';
 import { reserveGpuBuffers } from '../../runtime/gpu-buffers.ts';
 import type { GpuBuffers } from '../../runtime/gpu-buffers.ts';
 import { createGpuDecoder } from '../../runtime/gpu-decoder.ts';
+import { createGpuSkeleton } from '../../runtime/gpu-skeleton.ts';
+import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { openGpu } from '../../runtime/gpu.ts';
 import type { LedgerTotals } from '../../runtime/memory-ledger.ts';
 import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
+import type { ModelGraphs } from '../build.ts';
 
 /** A model's place on the GPU; its weights are still zeros. */
 export interface GpuPlace {
   readonly decoder: Decoder;
+  /** For warming while the weights arrive; whoever warms it releases it. */
+  readonly skeleton: GpuSkeleton;
   readonly buffers: GpuBuffers;
   readonly adapter: AdapterInfo;
   readonly memory: () => LedgerTotals;
 }
 
 /** @throws LoadError `no_adapter`, `does_not_fit`, `out_of_memory`, `device_lost`, `runtime_failed` */
-export async function reserveOnGpu(plan: LoadPlan, graph: Uint8Array<ArrayBuffer>): Promise<GpuPlace> {
+export async function reserveOnGpu(plan: LoadPlan, graphs: ModelGraphs): Promise<GpuPlace> {
   const gpu = await openGpu(plan.limits);
   try {
     const buffers = await reserveGpuBuffers(plan, gpu);
     const ort = await loadOnnxRuntime();
-    const decoder = await createGpuDecoder({ ort, gpu, plan, graph, buffers });
-    return { decoder, buffers, adapter: gpu.adapter, memory: () => gpu.ledger.totals() };
+    const parts = { ort, gpu, plan, buffers };
+    const decoder = await createGpuDecoder({ ...parts, graph: graphs.model });
+    // After the decoder: compiled programs live as long as a session on the device does.
+    const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton });
+    return { decoder, skeleton, buffers, adapter: gpu.adapter, memory: () => gpu.ledger.totals() };
   } catch (error) {
     gpu.destroy(); // takes every buffer with it
     throw error instanceof LoadError ? error.inStage('place') : error;

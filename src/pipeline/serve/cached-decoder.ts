@@ -6,8 +6,9 @@
  * what was finished; long prompts run in chunks, between which an abort takes effect.
  */
 import { throwIfAborted } from '../../base/abort.ts';
-import { LoadError } from '../../contract/errors.ts';
-import type { Decoder } from '../../runtime/decoder.ts';
+import { assert } from '../../base/assert.ts';
+import { isLoadError, LoadError } from '../../contract/errors.ts';
+import type { Decoder, TokenLoop } from '../../runtime/decoder.ts';
 
 /** Bounds the activations of a prefill and the time until an abort is noticed. */
 const PREFILL_CHUNK_TOKENS = 512;
@@ -17,6 +18,7 @@ export class CachedDecoder {
   readonly #decoder: Decoder;
   #cachedIds: number[] = [];
   #reusedTokens = 0;
+  #tokenLoop: TokenLoop | null = null;
 
   constructor(decoder: Decoder) {
     this.#decoder = decoder;
@@ -31,25 +33,55 @@ export class CachedDecoder {
     return this.#reusedTokens;
   }
 
+  /** Decoding without JavaScript between two tokens; null where the device has none, or it failed its proof. */
+  get tokenLoop(): TokenLoop | null {
+    return this.#tokenLoop;
+  }
+
+  /**
+   * Makes the token loop ready, given the logits of the last run. Yields null, or a sentence that says why there will be
+   * none, which takes nothing but speed.
+   * @throws LoadError `device_lost`
+   */
+  async prepareTokenLoop(logits: Float32Array): Promise<string | null> {
+    const loop = this.#decoder.tokenLoop;
+    const position = this.#cachedIds.length - 1;
+    const id = this.#cachedIds[position];
+    if (!loop || id === undefined) return null;
+    try {
+      await loop.prepare(id, position, logits);
+      this.#tokenLoop = loop;
+      return null;
+    } catch (error) {
+      if (isLoadError(error) && error.code === 'device_lost') throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      return `Tokens are chosen in JavaScript, because this device could not do it: ${reason}`;
+    }
+  }
+
   /**
    * Logits [vocabSize] of the last position of `ids`.
    * @throws LoadError `context_exceeded`, `aborted`, and what {@link Decoder.run} throws
    */
   async logitsFor(ids: readonly number[], signal: AbortSignal): Promise<Float32Array> {
-    if (ids.length > this.contextTokens) throw contextExceeded(ids.length, this.contextTokens);
-    // The last token always runs: its logits are what is asked for, and the cache keeps none.
-    const start = Math.min(commonPrefixLength(this.#cachedIds, ids), ids.length - 1);
-    this.#reusedTokens = start;
-    this.#cachedIds.length = start;
     let logits: Float32Array | undefined;
-    for (let position = start; position < ids.length; position += PREFILL_CHUNK_TOKENS) {
-      throwIfAborted(signal);
-      const chunk = ids.slice(position, position + PREFILL_CHUNK_TOKENS);
+    await this.#runTail(ids, signal, async (chunk, position) => {
       logits = await this.#decoder.run(chunk, position);
-      for (const id of chunk) this.#cachedIds.push(id);
-    }
-    if (!logits) throw new LoadError('invalid_argument', { message: 'A prompt needs at least one token.' });
+    });
+    assert(logits, 'the last token always runs');
     return logits;
+  }
+
+  /** As {@link logitsFor}, but the logits stay on the device, where the token loop takes them from. */
+  async prefillFor(ids: readonly number[], signal: AbortSignal): Promise<void> {
+    const loop = this.#tokenLoop;
+    assert(loop, 'there is no token loop');
+    await this.#runTail(ids, signal, (chunk, position) => loop.prefill(chunk, position));
+  }
+
+  /** The token loop ran these tokens, after all that the cache held. */
+  append(ids: readonly number[]): void {
+    for (const id of ids) this.#cachedIds.push(id);
   }
 
   /** Forgets everything that the cache holds. */
@@ -59,7 +91,28 @@ export class CachedDecoder {
 
   release(): Promise<void> {
     this.reset();
+    this.#tokenLoop = null;
     return this.#decoder.release();
+  }
+
+  /** Runs, in chunks, what the cache does not hold yet. */
+  async #runTail(
+    ids: readonly number[],
+    signal: AbortSignal,
+    run: (chunk: readonly number[], position: number) => Promise<void>,
+  ): Promise<void> {
+    if (ids.length === 0) throw new LoadError('invalid_argument', { message: 'A prompt needs at least one token.' });
+    if (ids.length > this.contextTokens) throw contextExceeded(ids.length, this.contextTokens);
+    // The last token always runs: its logits are what is asked for, and the cache keeps none.
+    const start = Math.min(commonPrefixLength(this.#cachedIds, ids), ids.length - 1);
+    this.#reusedTokens = start;
+    this.#cachedIds.length = start;
+    for (let position = start; position < ids.length; position += PREFILL_CHUNK_TOKENS) {
+      throwIfAborted(signal);
+      const chunk = ids.slice(position, position + PREFILL_CHUNK_TOKENS);
+      await run(chunk, position);
+      this.append(chunk);
+    }
   }
 }
 

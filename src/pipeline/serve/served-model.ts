@@ -12,7 +12,7 @@ import type { ModelInfo, LoadReport } from '../../contract/load.ts';
 import { contextExceeded } from './cached-decoder.ts';
 import { completeSettings } from './generate-settings.ts';
 import { runGeneration } from './generator.ts';
-import type { GeneratorParts } from './generator.ts';
+import type { GeneratorParts } from './generator-parts.ts';
 import type { TextTokenizer } from './text-tokenizer.ts';
 
 /** What stage 8 is made from. */

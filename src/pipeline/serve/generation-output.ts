@@ -1,0 +1,52 @@
+/**
+ * What comes out of a generation, whatever chose the tokens: text to the caller, and when and why it is over.
+ *
+ * In: token ids in order. Out: {@link GeneratedToken}s, then a {@link FinishReason}. Guarantees: nothing is emitted after the
+ * end; ids that were computed beyond it are no part of the result.
+ */
+import type { FinishReason, GeneratedToken } from '../../contract/generate.ts';
+import type { GenerateSettings } from './generate-settings.ts';
+import { TextStream } from './text-stream.ts';
+
+/** See the file's header. */
+export class GenerationOutput {
+  readonly #text: TextStream;
+  readonly #settings: GenerateSettings;
+  readonly #onToken: (token: GeneratedToken) => void;
+  #newTokens = 0;
+  #finishReason: FinishReason | null = null;
+
+  constructor(
+    decodeText: (ids: readonly number[]) => string,
+    promptIds: readonly number[],
+    settings: GenerateSettings,
+    onToken: (token: GeneratedToken) => void,
+  ) {
+    this.#text = new TextStream(decodeText, promptIds, settings.stops);
+    this.#settings = settings;
+    this.#onToken = onToken;
+  }
+
+  get newTokens(): number {
+    return this.#newTokens;
+  }
+
+  /** Null while it goes on. */
+  get finishReason(): FinishReason | null {
+    return this.#finishReason;
+  }
+
+  /** Takes the next token; after the end it does nothing. */
+  push(id: number): void {
+    if (this.#finishReason !== null) return;
+    const { eosIds, maxNewTokens, limitedByContext } = this.#settings;
+    this.#newTokens++;
+    const isEos = eosIds.has(id);
+    const isFull = this.#newTokens === maxNewTokens;
+    const text = this.#text.push(id, isEos || isFull);
+    if (this.#text.stopped) this.#finishReason = 'stop';
+    else if (isEos) this.#finishReason = 'eos';
+    else if (isFull) this.#finishReason = limitedByContext ? 'context' : 'length';
+    this.#onToken({ id, text });
+  }
+}

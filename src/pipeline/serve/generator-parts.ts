@@ -1,0 +1,17 @@
+/**
+ * What a generation needs besides its prompt, on either path.
+ */
+import type { Ort } from '../../runtime/onnxruntime.ts';
+import type { Transformers } from '../../runtime/transformers.ts';
+import type { CachedDecoder } from './cached-decoder.ts';
+
+/** See the file's header. */
+export interface GeneratorParts {
+  readonly ort: Ort;
+  readonly transformers: Transformers;
+  readonly decoder: CachedDecoder;
+  /** config.json, as transformers.js takes it. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly vocabSize: number;
+  readonly decodeText: (ids: readonly number[]) => string;
+}

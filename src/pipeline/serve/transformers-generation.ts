@@ -1,0 +1,126 @@
+/**
+ * A generation by transformers.js's own `generate()` over our decoder.
+ *
+ * In: prompt ids and settings. Out: tokens, one at a time, and a report. transformers.js sees a session with one input,
+ * `input_ids`; the {@link CachedDecoder} below it runs what its KV cache does not hold yet.
+ * Guarantees: a cancel takes effect within one token (one chunk of a prefill); errors keep their type.
+ */
+import type { PreTrainedModel, Tensor } from '@huggingface/transformers';
+import { abortedError } from '../../base/abort.ts';
+import type { GenerateSettings } from './generate-settings.ts';
+import type { GenerationOutput } from './generation-output.ts';
+import type { GeneratorParts } from './generator-parts.ts';
+import { makeRandom } from './random.ts';
+import { sampleToken } from './sampling.ts';
+
+/**
+ * Runs one generation; `output` is given each new token as it comes. Yields how many prompt tokens were in the cache.
+ * @throws LoadError `aborted`, `device_lost`, `out_of_memory`, `runtime_failed`
+ */
+export async function generateWithTransformers(
+  parts: GeneratorParts,
+  promptIds: readonly number[],
+  settings: GenerateSettings,
+  output: GenerationOutput,
+  signal: AbortSignal,
+): Promise<number> {
+  const { transformers } = parts;
+  const session = new DecoderSession(parts, signal);
+
+  class Streamer extends transformers.BaseStreamer {
+    #sawPrompt = false;
+    override put(batch: bigint[][]): void {
+      if (this.#sawPrompt && session.failure === undefined) output.push(Number(batch[0]?.[0]));
+      this.#sawPrompt = true;
+    }
+    override end(): void {
+      // Everything was emitted in put().
+    }
+  }
+  class Stop extends transformers.StoppingCriteria {
+    override _call(ids: number[][]): boolean[] {
+      const stop = session.failure !== undefined || signal.aborted || output.finishReason !== null;
+      return ids.map(() => stop);
+    }
+  }
+
+  const processors = new transformers.LogitsProcessorList();
+  if (settings.sampling !== null) processors.push(makeSampler(parts, settings));
+  const inputs = new transformers.Tensor('int64', BigInt64Array.from(promptIds, BigInt), [1, promptIds.length]);
+  await makeModel(parts, session).generate({
+    inputs,
+    max_new_tokens: settings.maxNewTokens,
+    min_new_tokens: settings.minNewTokens,
+    repetition_penalty: settings.repetitionPenalty,
+    eos_token_id: settings.eosIds.size > 0 ? [...settings.eosIds] : null,
+    // Sampling is done by our processor, after transformers.js's own; what is left to choose is the one token it leaves.
+    do_sample: false,
+    logits_processor: processors,
+    stopping_criteria: [new Stop()],
+    streamer: new Streamer(),
+  } as unknown as Parameters<PreTrainedModel['generate']>[0]);
+
+  if (session.failure !== undefined) throw session.failure as Error;
+  if (signal.aborted) throw abortedError(signal);
+  return session.reusedTokens;
+}
+
+/**
+ * What transformers.js takes for an onnxruntime session. It never rejects: transformers.js chains all runs of the page on
+ * one promise, which a single rejection would poison; a failure is kept and ends the generation through its criteria.
+ */
+class DecoderSession {
+  readonly inputNames = ['input_ids'];
+  readonly outputNames = ['logits'];
+  readonly inputMetadata = [{ name: 'input_ids', isTensor: true, type: 'int64', shape: ['batch', 'sequence'] }];
+  readonly config = { dtype: 'fp32', device: 'webgpu' };
+  failure: unknown;
+  reusedTokens = -1;
+  readonly #parts: GeneratorParts;
+  readonly #signal: AbortSignal;
+  /** transformers.js passes the prompt first, then each new token alone. */
+  readonly #sequence: number[] = [];
+
+  constructor(parts: GeneratorParts, signal: AbortSignal) {
+    this.#parts = parts;
+    this.#signal = signal;
+  }
+
+  async run(feeds: Record<string, { readonly data: BigInt64Array }>) {
+    const { ort, decoder, vocabSize } = this.#parts;
+    let logits = new Float32Array(vocabSize);
+    try {
+      this.#sequence.push(...Array.from(feeds['input_ids']?.data ?? [], Number));
+      logits = new Float32Array(await decoder.logitsFor(this.#sequence, this.#signal));
+      if (this.reusedTokens < 0) this.reusedTokens = decoder.reusedTokens;
+    } catch (error) {
+      this.failure = error;
+    }
+    return { logits: new ort.Tensor('float32', logits, [1, 1, vocabSize]) };
+  }
+
+  release(): Promise<void> {
+    return Promise.resolve(); // the model's owner releases the decoder
+  }
+}
+
+function makeModel({ transformers, config }: GeneratorParts, session: DecoderSession): PreTrainedModel {
+  // The class decides how transformers.js prepares inputs, which is the same for every decoder-only model.
+  return new transformers.LlamaForCausalLM(new transformers.PretrainedConfig({ ...config }), { model: session }, {});
+}
+
+/** A processor that draws the token and leaves only it possible. */
+function makeSampler({ transformers }: GeneratorParts, { sampling, seed }: GenerateSettings) {
+  const draw = makeRandom(transformers, seed);
+  class Sampler extends transformers.LogitsProcessor {
+    override _call(_ids: bigint[][], logits: Tensor): Tensor {
+      if (sampling === null) return logits;
+      const scores = logits.data as Float32Array;
+      const id = sampleToken(scores, sampling, draw);
+      scores.fill(-Infinity);
+      scores[id] = 0;
+      return logits;
+    }
+  }
+  return new Sampler();
+}

@@ -1,0 +1,81 @@
+/**
+ * Stage 7's second half: one prefill and one decode of the real model before it is called ready.
+ *
+ * In: a placed decoder. Out: {@link WarmUpResult}. Guarantees: the kernels of all paths are compiled, the logits are
+ * finite numbers, the kernels for long and for short prompts agree, the token loop (where the device has one) is captured and gives the same logits, and nothing of the
+ * warm-up stays in the KV cache.
+ */
+import { throwIfAborted } from '../../base/abort.ts';
+import { LoadError } from '../../contract/errors.ts';
+import type { LoadReport } from '../../contract/load.ts';
+import type { CachedDecoder } from '../serve/cached-decoder.ts';
+
+/** Long enough to take the kernels of long prompts (see `skeleton.ts`), and in halves those of short ones. */
+const PREFILL_TOKENS = 40;
+
+/** Share of the logits' spread by which two kernels may differ: those that sum in another order stay far below it. */
+const TOLERANCE = 0.05;
+
+/** Timings of the first prefill and the first decode, ms. */
+export type WarmUpResult = Omit<LoadReport['warmUp'], 'skeletonMs'>;
+
+/** @throws LoadError `output_mismatch`, `aborted`, `device_lost`, `out_of_memory`, `runtime_failed` */
+export async function warmUp(
+  decoder: CachedDecoder,
+  vocabSize: number,
+  signal: AbortSignal,
+  onNotice: (message: string) => void,
+): Promise<WarmUpResult> {
+  const prefillTokens = Math.min(PREFILL_TOKENS, decoder.contextTokens - 1);
+  // Different ids, spread over the vocabulary, so that a damaged embedding has a chance to show.
+  const ids = Array.from({ length: prefillTokens }, (_, index) => (index * 31 + 1) % vocabSize);
+  try {
+    const startMs = performance.now();
+    const prefillLogits = await decoder.logitsFor(ids, signal);
+    const prefilledMs = performance.now();
+    checkFinite(prefillLogits, vocabSize);
+    decoder.reset();
+    await decoder.logitsFor(ids.slice(0, Math.ceil(prefillTokens / 2)), signal);
+    checkAgreement(prefillLogits, await decoder.logitsFor(ids, signal));
+    const checkedMs = performance.now();
+    const decodeLogits = await decoder.logitsFor([...ids, 0], signal);
+    const decodedMs = performance.now();
+    checkFinite(decodeLogits, vocabSize);
+    throwIfAborted(signal);
+    const notice = await decoder.prepareTokenLoop(decodeLogits);
+    if (notice !== null) onNotice(notice);
+    return { prefillTokens, prefillMs: prefilledMs - startMs, decodeMs: decodedMs - checkedMs };
+  } finally {
+    decoder.reset();
+  }
+}
+
+/**
+ * A prompt run at once and run in halves takes different kernels, which must come to the same logits. A driver or kernel that
+ * computes rubbish on this device is found out here, not by whoever reads the answers.
+ */
+function checkAgreement(atOnce: Float32Array, inHalves: Float32Array): void {
+  const spread = atOnce.reduce((a, b) => Math.max(a, b)) - atOnce.reduce((a, b) => Math.min(a, b));
+  const difference = atOnce.reduce((most, value, id) => Math.max(most, Math.abs(value - (inHalves[id] ?? NaN))), 0);
+  if (difference <= spread * TOLERANCE) return;
+  throw new LoadError('output_mismatch', {
+    message:
+      `The same prompt gives logits that differ by ${difference.toPrecision(3)} (of a spread of ${spread.toPrecision(3)}) ` +
+      'depending on the kernels that run it. Choose device "wasm", and report the adapter of this device.',
+    stage: 'warmUp',
+    detail: { difference, spread },
+  });
+}
+
+function checkFinite(logits: Float32Array, vocabSize: number): void {
+  const bad = logits.findIndex((value) => !Number.isFinite(value));
+  if (logits.length === vocabSize && bad < 0) return;
+  throw new LoadError('output_mismatch', {
+    message:
+      bad < 0
+        ? `The model gave ${logits.length} logits for a vocabulary of ${vocabSize}.`
+        : `Logit ${bad} is ${String(logits[bad])}: the weights hold values that are no numbers, or the driver computes rubbish. Try another dtype or device "wasm".`,
+    stage: 'warmUp',
+    detail: { logitCount: logits.length, firstBadIndex: bad },
+  });
+}

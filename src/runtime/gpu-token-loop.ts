@@ -1,0 +1,190 @@
+/**
+ * The decode step as a captured graph, and the choice of the next token, both on the GPU.
+ *
+ * In: the parts of a GPU decoder and its bindings. Out: a {@link TokenLoop}. A second session over the same weights and the
+ * same KV cache, with graph capture: its first run records the GPU's commands, later ones replay them, which takes the CPU
+ * a fraction of a run (every input and output has to be one buffer for that, and every shape the same: one token a run).
+ *
+ * ```
+ *   prefill ─► logits ─► choose ─► input_ids, lengths ─► captured run ─► logits ─► choose ─► …
+ *   (JavaScript:            └─ id, read back behind                          └─ id, read back behind)
+ * ```
+ *
+ * Guarantees: it is used only after a step of it gave the logits that the uncaptured session gave.
+ */
+import type { InferenceSession, Tensor } from 'onnxruntime-web';
+import { LoadError } from '../contract/errors.ts';
+import { GRAPH_IO } from './decoder.ts';
+import type { ChoiceRule, ChoiceStep, TokenLoop } from './decoder.ts';
+import type { BoundModel } from './gpu-bindings.ts';
+import type { GpuDecoderParts } from './gpu-decoder.ts';
+import { createTokenChooser } from './gpu-token-chooser.ts';
+import type { StepBuffers, TokenChooser } from './gpu-token-chooser.ts';
+import type { Ort } from './onnxruntime.ts';
+import { toRuntimeError } from './runtime-errors.ts';
+
+/** Runs the uncaptured session, its logits into the given tensor. */
+export type RunInto = (ids: readonly number[], startPosition: number, logits: Tensor) => Promise<void>;
+
+/** Share of the logits' spread by which they may differ: kernels sum in different orders, wrong ones differ by all of it. */
+const TOLERANCE = 0.03;
+
+/**
+ * Graph capture, asked for where the C++ side reads it. The option `enableGraphCapture` would also make the JavaScript side
+ * keep its bindings from the first run on, and 1.31.0-dev.20260914 then loses track of outputs in buffers of ours: every
+ * later run ends with "Cannot set properties of undefined (setting 'Symbol(gpuBufferMetadata)')" (wasm-core-impl.ts forgets
+ * `preAllocatedOutputs` between runs).
+ */
+const GRAPH_CAPTURE = { ep: { webgpuexecutionprovider: { enableGraphCapture: '1' } } };
+
+interface Prepared {
+  readonly session: InferenceSession;
+  readonly chooser: TokenChooser;
+  readonly step: StepBuffers;
+  readonly feeds: Readonly<Record<string, Tensor>>;
+  readonly fetches: Readonly<Record<string, Tensor>>;
+  readonly logits: Tensor;
+}
+
+/** See the file's header. */
+export class GpuTokenLoop implements TokenLoop {
+  readonly #parts: GpuDecoderParts;
+  readonly #bound: BoundModel;
+  readonly #runInto: RunInto;
+  readonly #buffers: GPUBuffer[] = [];
+  #session: InferenceSession | null = null;
+  #prepared: Prepared | null = null;
+
+  constructor(parts: GpuDecoderParts, bound: BoundModel, runInto: RunInto) {
+    this.#parts = parts;
+    this.#bound = bound;
+    this.#runInto = runInto;
+  }
+
+  async prepare(id: number, position: number, expected: Float32Array): Promise<void> {
+    try {
+      this.#prepared = await this.#create();
+      await this.#prove(this.#prepared, id, position, expected);
+    } catch (error) {
+      await this.release();
+      throw toRuntimeError(error, 'capturing the decode step', this.#parts.gpu.lostReason());
+    }
+  }
+
+  async prefill(ids: readonly number[], startPosition: number): Promise<void> {
+    await this.#runInto(ids, startPosition, this.#require().logits);
+  }
+
+  begin(seenIds: readonly number[], rule: ChoiceRule): void {
+    this.#require().chooser.begin(seenIds, rule);
+  }
+
+  choose(step: ChoiceStep): Promise<number> {
+    return this.#require().chooser.choose(step);
+  }
+
+  async advance(): Promise<void> {
+    const { session, feeds, fetches } = this.#require();
+    try {
+      await session.run(feeds, fetches);
+    } catch (error) {
+      throw toRuntimeError(error, 'running the captured decode step', this.#parts.gpu.lostReason());
+    }
+  }
+
+  async release(): Promise<void> {
+    const session = this.#session;
+    this.#session = null;
+    this.#prepared?.chooser.release();
+    this.#prepared = null;
+    for (const buffer of this.#buffers.splice(0)) buffer.destroy();
+    await session?.release();
+  }
+
+  async #create(): Promise<Prepared> {
+    const { ort, gpu, plan, graph } = this.#parts;
+    const { vocabSize } = plan.shape;
+    const step = {
+      logits: this.#makeBuffer('logits', vocabSize * 4),
+      inputIds: this.#makeBuffer('input ids', 8),
+      seqlensK: this.#makeBuffer('seqlens_k', 4),
+      totalSequenceLength: this.#makeBuffer('total_sequence_length', 4),
+    };
+    this.#session = await ort.InferenceSession.create(graph, {
+      executionProviders: [{ name: 'webgpu', device: gpu.device }],
+      extra: GRAPH_CAPTURE,
+      preferredOutputLocation: 'gpu-buffer',
+    });
+    const bind: Ort['Tensor']['fromGpuBuffer'] = (buffer, options) => ort.Tensor.fromGpuBuffer(buffer, options);
+    const logits = bind(step.logits, { dataType: 'float32', dims: [1, vocabSize] });
+    return {
+      session: this.#session,
+      step,
+      chooser: await createTokenChooser(gpu, vocabSize, step),
+      feeds: {
+        ...this.#bound.feeds,
+        [GRAPH_IO.inputIds]: bind(step.inputIds, { dataType: 'int64', dims: [1, 1] }),
+        [GRAPH_IO.seqlensK]: bind(step.seqlensK, { dataType: 'int32', dims: [1] }),
+        [GRAPH_IO.totalSequenceLength]: bind(step.totalSequenceLength, { dataType: 'int32', dims: [1] }),
+      },
+      fetches: { ...this.#bound.fetches, [GRAPH_IO.logits]: logits },
+      logits,
+    };
+  }
+
+  /** Captures with the first run and replays with the second: both have to give the expected logits. */
+  async #prove({ chooser, step }: Prepared, id: number, position: number, expected: Float32Array): Promise<void> {
+    const { device } = this.#parts.gpu;
+    const tolerance =
+      TOLERANCE * (expected.reduce((a, b) => Math.max(a, b)) - expected.reduce((a, b) => Math.min(a, b)));
+    for (const attempt of ['capturing', 'replaying']) {
+      device.queue.writeBuffer(step.logits, 0, new Float32Array(expected.length));
+      device.queue.writeBuffer(step.inputIds, 0, Uint32Array.of(id, 0));
+      device.queue.writeBuffer(step.seqlensK, 0, Uint32Array.of(position));
+      device.queue.writeBuffer(step.totalSequenceLength, 0, Uint32Array.of(position + 1));
+      await this.advance();
+      const found = await this.#readFloats(step.logits, expected.length);
+      const worst = found.reduce((most, value, index) => Math.max(most, Math.abs(value - (expected[index] ?? 0))), 0);
+      // Written so that NaN fails.
+      if (!(worst <= tolerance)) {
+        throw new LoadError('output_mismatch', {
+          message: `While ${attempt} the decode step, a logit was off by ${worst}.`,
+          detail: { worst, tolerance },
+        });
+      }
+    }
+    chooser.begin([], { repetitionPenalty: 1, sampling: null, forbiddenIds: [] });
+    const chosen = await chooser.choose({ position: position + 1, draw: 0, forbid: false });
+    const best = expected.reduce((a, b) => Math.max(a, b));
+    if ((expected[chosen] ?? -Infinity) >= best - 2 * tolerance) return;
+    throw new LoadError('output_mismatch', { message: `The GPU chose token ${chosen}, which is not the best.` });
+  }
+
+  async #readFloats(source: GPUBuffer, count: number): Promise<Float32Array> {
+    const { gpu } = this.#parts;
+    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
+    const staging = gpu.ledger.createBuffer('staging', { label: 'proof', size: source.size, usage });
+    try {
+      const encoder = gpu.device.createCommandEncoder();
+      encoder.copyBufferToBuffer(source, 0, staging, 0, source.size);
+      gpu.device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ);
+      return new Float32Array(staging.getMappedRange(), 0, count).slice();
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  #require(): Prepared {
+    if (this.#prepared === null) throw new LoadError('internal', { message: 'the token loop was not prepared' });
+    return this.#prepared;
+  }
+
+  #makeBuffer(label: string, sizeBytes: number): GPUBuffer {
+    const size = Math.ceil(sizeBytes / 16) * 16;
+    const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
+    const buffer = this.#parts.gpu.ledger.createBuffer('staging', { label, size, usage });
+    this.#buffers.push(buffer);
+    return buffer;
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * Decoding three ways on one page: our token loop, transformers.js over our decoder, and transformers.js over a plain session.
+ * `window.measureDecode` loads one model for all three and takes turns between them.
+ */
+import type { PreTrainedModel } from '@huggingface/transformers';
+import { findBlueprint } from '../../../src/blueprints/registry.ts';
+import { computeRotary } from '../../../src/blueprints/rotary.ts';
+import { createLoader } from '../../../src/client/loader.ts';
+import type { LoadPlan } from '../../../src/contract/plan.ts';
+import { createBufferMaker } from '../../../src/pipeline/fill/encode-whole.ts';
+import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
+import { generateOnDevice } from '../../../src/pipeline/serve/device-generation.ts';
+import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
+import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';
+import { generateWithTransformers } from '../../../src/pipeline/serve/transformers-generation.ts';
+import { reserveGpuBuffers } from '../../../src/runtime/gpu-buffers.ts';
+import { createGpuDecoder } from '../../../src/runtime/gpu-decoder.ts';
+import { openGpu } from '../../../src/runtime/gpu.ts';
+import { loadOnnxRuntime } from '../../../src/runtime/onnxruntime.ts';
+import { loadTransformers } from '../../../src/runtime/transformers.ts';
+import { createPeerSession } from './peer.ts';
+
+/** What to measure. */
+export interface DecodeRequest {
+  readonly endpoint: string;
+  readonly modelId: string;
+  readonly dtype: 'fp32' | 'q8' | 'q4';
+  readonly tokens: number;
+  readonly rounds: number;
+  readonly sampling: GenerateSettings['sampling'];
+}
+
+/** One generation by one contender. */
+export interface DecodeRound {
+  readonly contender: 'tokenLoop' | 'transformersOverOurs' | 'plainSession';
+  readonly ids: number[];
+  readonly firstTokenMs: number;
+  /** Tokens after the first, a second. */
+  readonly tokensPerSecond: number;
+  /**
+   * JavaScript and WASM, ms a token. For the token loop: submitting a run and a choice. For the others: everything but the
+   * session's `run`, which waits for the GPU.
+   */
+  readonly scriptMs: number;
+  /** For the others: what a `run` takes, the wait for the GPU included. */
+  readonly runMs: number | null;
+}
+
+async function measureDecode(request: DecodeRequest): Promise<DecodeRound[]> {
+  const { endpoint, modelId, dtype, tokens, rounds, sampling } = request;
+  const loader = createLoader({ hub: { endpoint }, bundledBaseUrl: null });
+  const plan = await loader.plan(modelId, { dtype, device: 'webgpu' });
+  await loader.dispose();
+  const ort = await loadOnnxRuntime();
+  const transformers = await loadTransformers();
+  const config = (await (await fetch(fileUrl(request, 'config.json'))).json()) as Record<string, unknown>;
+  const graph = findBlueprint({ model_type: plan.shape.modelType }).buildGraph({
+    shape: plan.shape,
+    weights: plan.weights,
+    graphTensors: plan.graphTensors,
+    kvType: plan.kvType,
+    binding: 'inputs',
+    layers: { start: 0, end: plan.shape.layerCount },
+  });
+  const weights = await makeWeights(request, plan);
+
+  const gpu = await openGpu();
+  const buffers = await reserveGpuBuffers(plan, gpu);
+  for (const [name, bytes] of weights) await buffers.write(name, 0, bytes);
+  await buffers.flush();
+  const inner = await createGpuDecoder({ ort, gpu, plan, graph, buffers });
+  const decoder = new CachedDecoder(inner);
+  const never = new AbortController().signal;
+  const notice = await decoder.prepareTokenLoop(await decoder.logitsFor([1, 2, 3], never));
+  if (notice !== null) throw new Error(notice);
+  const peer = await createPeerSession(ort, plan, graph, weights);
+  weights.clear();
+
+  const clock = { scriptMs: 0, runMs: 0 };
+  const loop = decoder.tokenLoop;
+  if (loop === null) throw new Error('there is no token loop');
+  loop.advance = timed(loop.advance.bind(loop), (ms) => (clock.scriptMs += ms));
+  const choose = loop.choose.bind(loop);
+  loop.choose = (step) => {
+    const startMs = performance.now();
+    const id = choose(step);
+    clock.scriptMs += performance.now() - startMs;
+    return id;
+  };
+  inner.run = timed(inner.run.bind(inner), (ms) => (clock.runMs += ms));
+  peer.run = timed(peer.run.bind(peer), (ms) => (clock.runMs += ms));
+
+  const parts = { ort, transformers, decoder, config, vocabSize: plan.shape.vocabSize, decodeText: () => '' };
+  const settings: GenerateSettings = {
+    maxNewTokens: tokens,
+    limitedByContext: false,
+    minNewTokens: 0,
+    repetitionPenalty: 1,
+    sampling,
+    seed: 1,
+    stops: [],
+    eosIds: new Set(),
+  };
+  const runs: Record<DecodeRound['contender'], (prompt: number[], onToken: (id: number) => void) => Promise<unknown>> =
+    {
+      tokenLoop: (prompt, onToken) =>
+        generateOnDevice(parts, prompt, settings, outputTo(prompt, settings, onToken), never),
+      transformersOverOurs: (prompt, onToken) =>
+        generateWithTransformers(parts, prompt, settings, outputTo(prompt, settings, onToken), never),
+      plainSession: async (prompt, onToken) => {
+        class Streamer extends transformers.BaseStreamer {
+          #sawPrompt = false;
+          override put(batch: bigint[][]): void {
+            if (this.#sawPrompt) onToken(Number(batch[0]?.[0]));
+            this.#sawPrompt = true;
+          }
+          override end(): void {}
+        }
+        const model = new transformers.LlamaForCausalLM(new transformers.PretrainedConfig(config), { model: peer }, {});
+        await model.generate({
+          inputs: new transformers.Tensor('int64', BigInt64Array.from(prompt, BigInt), [1, prompt.length]),
+          max_new_tokens: tokens,
+          eos_token_id: null,
+          do_sample: sampling !== null,
+          ...(sampling === null ? {} : { temperature: sampling.temperature, top_k: sampling.topK }),
+          streamer: new Streamer(),
+        } as unknown as Parameters<PreTrainedModel['generate']>[0]);
+      },
+    };
+
+  const results: DecodeRound[] = [];
+  for (let round = -1; round < rounds; round++) {
+    const prompt = [1, 5 + round + 1, 17, 40, 33];
+    for (const contender of ['tokenLoop', 'transformersOverOurs', 'plainSession'] as const) {
+      decoder.reset();
+      clock.scriptMs = clock.runMs = 0;
+      const ids: number[] = [];
+      const startMs = performance.now();
+      let firstTokenMs = 0;
+      await runs[contender](prompt, (id) => {
+        ids.push(id);
+        firstTokenMs ||= performance.now() - startMs;
+      });
+      const totalMs = performance.now() - startMs;
+      if (round < 0) continue; // the first turn of each compiles kernels
+      const waits = contender !== 'tokenLoop';
+      results.push({
+        contender,
+        ids,
+        firstTokenMs,
+        tokensPerSecond: ((ids.length - 1) / (totalMs - firstTokenMs)) * 1000,
+        scriptMs: (waits ? totalMs - clock.runMs : clock.scriptMs) / ids.length,
+        runMs: waits ? clock.runMs / ids.length : null,
+      });
+    }
+  }
+  await peer.release();
+  await decoder.release();
+  return results;
+}
+
+function outputTo(prompt: readonly number[], settings: GenerateSettings, onToken: (id: number) => void) {
+  return new GenerationOutput(
+    () => '',
+    prompt,
+    settings,
+    ({ id }) => onToken(id),
+  );
+}
+
+/** An async function that tells how long each call takes. */
+function timed<A extends unknown[], T>(
+  call: (...args: A) => Promise<T>,
+  onCall: (elapsedMs: number) => void,
+): (...args: A) => Promise<T> {
+  return async (...args) => {
+    const startMs = performance.now();
+    try {
+      return await call(...args);
+    } finally {
+      onCall(performance.now() - startMs);
+    }
+  };
+}
+
+/** All weight buffers of the plan, converted. */
+async function makeWeights(request: DecodeRequest, plan: LoadPlan): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const files = new Map<string, Uint8Array>();
+  for (const { path } of plan.weightFiles) {
+    files.set(path, new Uint8Array(await (await fetch(fileUrl(request, path))).arrayBuffer()));
+  }
+  const make = createBufferMaker(
+    plan,
+    (path, start, end) => files.get(path)?.subarray(start, end) ?? new Uint8Array(),
+    computeRotary,
+  );
+  return new Map(plan.weights.flatMap(({ buffers }) => buffers.map(({ name }) => [name, make(name)] as const)));
+}
+
+function fileUrl({ endpoint, modelId }: DecodeRequest, path: string): string {
+  return `${endpoint}/${modelId}/resolve/main/${path}`;
+}
+
+declare global {
+  interface Window {
+    measureDecode: typeof measureDecode;
+  }
+}
+window.measureDecode = measureDecode;

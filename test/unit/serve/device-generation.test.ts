@@ -1,0 +1,213 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
+import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
+import { generateOnDevice } from '../../../src/pipeline/serve/device-generation.ts';
+import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';
+import type { ChoiceRule, ChoiceStep, Decoder, TokenLoop } from '../../../src/runtime/decoder.ts';
+
+const VOCAB = 11;
+
+/** What a model would say next, from all that it has read. */
+const nextId = (cache: readonly number[]): number =>
+  cache.reduce((sum, id) => (sum * 31 + id + 7) % 1_000_003, 1) % VOCAB;
+
+/**
+ * A device seen from outside: a queue of submitted work on one KV cache. Work is done in order, some time after it was
+ * submitted; ids arrive then.
+ */
+class QueueDevice implements Decoder, TokenLoop {
+  readonly contextTokens = 500;
+  readonly tokenLoop = this;
+  readonly cache: number[] = [];
+  readonly steps: ChoiceStep[] = [];
+  rule: ChoiceRule | null = null;
+  mostUnread = 0;
+  /** The choice with this index is never answered: the device is lost. */
+  lostAt = Infinity;
+  #unread = 0;
+  #chosen = { id: -1, position: -1 };
+  #queue: Promise<unknown> = Promise.resolve();
+
+  prepare(): Promise<void> {
+    return Promise.resolve();
+  }
+  async run(ids: readonly number[], start: number): Promise<Float32Array> {
+    await this.prefill(ids, start);
+    await this.#queue;
+    return Float32Array.from(this.cache);
+  }
+  prefill(ids: readonly number[], start: number): Promise<void> {
+    void this.#submit(() => this.#write(ids, start));
+    return Promise.resolve();
+  }
+  begin(_seenIds: readonly number[], rule: ChoiceRule): void {
+    this.rule = rule;
+    this.steps.length = 0;
+  }
+  choose(step: ChoiceStep): Promise<number> {
+    const index = this.steps.push(step) - 1;
+    this.mostUnread = Math.max(this.mostUnread, ++this.#unread);
+    const reading = this.#submit(() => {
+      this.#unread--;
+      if (index >= this.lostAt) throw new Error('lost');
+      this.#chosen = { id: nextId(this.cache), position: step.position };
+      return this.#chosen.id;
+    });
+    reading.catch(() => undefined);
+    return reading;
+  }
+  advance(): Promise<void> {
+    void this.#submit(() => this.#write([this.#chosen.id], this.#chosen.position));
+    return Promise.resolve();
+  }
+  release(): Promise<void> {
+    return Promise.resolve();
+  }
+  #write(ids: readonly number[], start: number): void {
+    if (start < 0) return; // nothing was ever chosen: the device was lost before
+    if (start > this.cache.length) throw new Error('a hole in the cache');
+    this.cache.splice(start, Infinity, ...ids);
+  }
+  #submit<T>(work: () => T): Promise<T> {
+    const done = this.#queue.then(() => new Promise<void>((resolve) => setTimeout(resolve, 0))).then(work);
+    this.#queue = done.catch(() => undefined);
+    return done;
+  }
+}
+
+const settings = (changes: Partial<GenerateSettings> = {}): GenerateSettings => ({
+  maxNewTokens: 20,
+  limitedByContext: false,
+  minNewTokens: 0,
+  repetitionPenalty: 1,
+  sampling: null,
+  seed: null,
+  stops: [],
+  eosIds: new Set(),
+  ...changes,
+});
+
+async function open(): Promise<{ device: QueueDevice; decoder: CachedDecoder }> {
+  const device = new QueueDevice();
+  const decoder = new CachedDecoder(device);
+  const { signal } = new AbortController();
+  const logits = await decoder.logitsFor([1], signal);
+  expect(await decoder.prepareTokenLoop(logits)).toBeNull();
+  decoder.reset();
+  return { device, decoder };
+}
+
+async function generate(
+  decoder: CachedDecoder,
+  prompt: readonly number[],
+  given: GenerateSettings,
+  signal: AbortSignal = new AbortController().signal,
+  onToken: (count: number) => void = () => undefined,
+): Promise<{ ids: number[]; reusedTokens: number; output: GenerationOutput }> {
+  const ids: number[] = [];
+  const output = new GenerationOutput(
+    (tokens) => tokens.map((id) => `${id} `).join(''),
+    prompt,
+    given,
+    ({ id }) => onToken(ids.push(id)),
+  );
+  // Greedy generations draw nothing, so that transformers.js is not needed.
+  const parts = { decoder, transformers: null as never };
+  const reusedTokens = await generateOnDevice(parts, prompt, given, output, signal);
+  return { ids, reusedTokens, output };
+}
+
+/** The same, one step after another. */
+function expectedIds(prompt: readonly number[], { maxNewTokens, eosIds }: GenerateSettings): number[] {
+  const sequence = [...prompt];
+  do sequence.push(nextId(sequence));
+  while (sequence.length < prompt.length + maxNewTokens && !eosIds.has(sequence.at(-1) ?? -1));
+  return sequence.slice(prompt.length);
+}
+
+describe('generateOnDevice', () => {
+  it('gives the tokens of a step-by-step loop and knows its cache, whatever came before', async () => {
+    const request = fc.record({
+      prompt: fc.array(fc.nat(VOCAB - 1), { minLength: 1, maxLength: 6 }),
+      continues: fc.boolean(),
+      maxNewTokens: fc.integer({ min: 1, max: 12 }),
+      eosId: fc.option(fc.nat(VOCAB - 1), { nil: null }),
+      end: fc.constantFrom('itself', 'abort', 'loss'),
+      endAfter: fc.nat(6),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 5 }), async (requests) => {
+        const { device, decoder } = await open();
+        let last: number[] = [];
+        for (const { prompt, continues, maxNewTokens, eosId, end, endAfter } of requests) {
+          const whole = continues ? [...last, ...prompt] : prompt;
+          const given = settings({ maxNewTokens, eosIds: new Set(eosId === null ? [] : [eosId]) });
+          const expected = expectedIds(whole, given);
+          const abort = new AbortController();
+          device.lostAt = end === 'loss' ? endAfter : Infinity;
+          const got: number[] = [];
+          const result = await generate(decoder, whole, given, abort.signal, (count) => {
+            got.push(expected[count - 1] ?? -1);
+            if (end === 'abort' && count > endAfter) abort.abort();
+          }).catch((error: unknown) => error);
+          if (!(result instanceof Error)) {
+            expect((result as { ids: number[] }).ids).toEqual(expected);
+            last = [...whole, ...expected];
+          } else last = [...whole, ...got];
+          device.lostAt = Infinity;
+        }
+        // What the decoder takes to be in the cache is there: else these logits would be those of another sequence.
+        const { signal } = new AbortController();
+        expect([...(await decoder.logitsFor([...last, 3], signal))]).toEqual([...last, 3]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('reuses the prompt and all tokens but the last, which never ran', async () => {
+    const { decoder } = await open();
+    const { ids } = await generate(decoder, [1, 2, 3], settings({ maxNewTokens: 5 }));
+    const { reusedTokens } = await generate(decoder, [1, 2, 3, ...ids, 9], settings({ maxNewTokens: 1 }));
+    expect(reusedTokens).toBe(3 + 5 - 1);
+  });
+
+  it('submits ahead, but a bounded number of steps and never beyond the last token', async () => {
+    const { device, decoder } = await open();
+    await generate(decoder, [5], settings({ maxNewTokens: 30 }));
+    expect(device.mostUnread).toBeGreaterThan(1);
+    expect(device.mostUnread).toBeLessThanOrEqual(8);
+    expect(device.steps).toHaveLength(30);
+    expect(device.steps.map(({ position }) => position)).toEqual(Array.from({ length: 30 }, (_, index) => 1 + index));
+  });
+
+  it('emits nothing after an abort, and rejects without waiting for the device', async () => {
+    const { decoder } = await open();
+    const abort = new AbortController();
+    let most = 0;
+    const running = generate(decoder, [5], settings({ maxNewTokens: 100 }), abort.signal, (count) => {
+      most = count;
+      if (count === 4) abort.abort();
+    });
+    await expect(running).rejects.toMatchObject({ code: 'aborted' });
+    expect(most).toBe(4);
+  });
+
+  it('forbids the end tokens until there are enough', async () => {
+    const { device, decoder } = await open();
+    await generate(decoder, [5], settings({ maxNewTokens: 6, minNewTokens: 4, eosIds: new Set([99, 98]) }));
+    expect(device.rule?.forbiddenIds).toEqual([99, 98]);
+    expect(device.steps.map(({ forbid }) => forbid)).toEqual([true, true, true, true, false, false]);
+  });
+
+  it('ends at a stop string, and drops what was computed beyond it', async () => {
+    const { device, decoder } = await open();
+    const expected = expectedIds([5], settings());
+    const stop = `${expected[3]} ${expected[4]} `;
+    const { ids, output } = await generate(decoder, [5], settings({ stops: [stop] }));
+    expect(output.finishReason).toBe('stop');
+    expect(ids).toEqual(expected.slice(0, ids.length));
+    expect(ids.length).toBeLessThan(20);
+    expect(device.steps.length).toBeGreaterThanOrEqual(ids.length);
+  });
+});
