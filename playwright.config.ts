@@ -9,17 +9,20 @@ const PORT = Number(process.env['TEST_PORT'] ?? 4471);
 export default defineConfig({
   testDir: 'test',
   testMatch: ['browser/**/*.spec.ts', 'e2e/**/*.spec.ts'],
-  testIgnore: process.env['LONG'] ? [] : ['**/*.long.spec.ts'],
+  // `npm run test:long` runs these too: more of the same kind, for which a software GPU takes its time.
+  ...(process.env['LONG'] ? {} : { testIgnore: ['**/*.long.spec.ts'], grepInvert: /@long/u }),
   fullyParallel: false,
-  // The software GPU computes on the same cores that the tests run on: more workers only make each other wait.
-  workers: 1,
-  timeout: 120_000,
+  // Two: while one test computes on the software GPU, another waits for a network or a disk. More only wait for the cores.
+  workers: 2,
+  timeout: 300_000,
   expect: { timeout: 30_000 },
   reporter: [['list']],
   outputDir: 'test-results',
   use: {
     baseURL: `http://localhost:${PORT}`,
     headless: true,
+    // The app's service worker would stand between the tests and what they watch; offline.spec.ts is about it.
+    serviceWorkers: 'block',
     screenshot: 'only-on-failure',
     launchOptions: { ...findBrowser(), args: [...GPU_FLAGS, ...QUIET_FLAGS] },
   },

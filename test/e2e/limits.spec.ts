@@ -25,7 +25,10 @@ test.describe('tiny checkpoints in parts of a few kB', () => {
     ['tiny-qwen2', 16_384],
     ['tiny-qwen2-tied', 8_192],
   ] as const) {
-    test(`${name} in float32: logits and greedy ids are those of transformers`, async ({ app, openHub }) => {
+    test(`${name} in float32: logits and greedy ids are those of transformers${name.startsWith('tiny-qwen2') ? ' @long' : ''}`, async ({
+      app,
+      openHub,
+    }) => {
       const { reference, logits } = await readReference(name);
       const hub = await openHub({ [ID]: { main: { directory: checkpointFolder(name) ?? '' } } });
       const choice = { device: 'webgpu', dtype: 'fp32', maxBufferBytes } as const;
@@ -74,7 +77,7 @@ test.describe('an embedding of 132 MiB', () => {
     { dtype: 'fp32', mib: 128, parts: 2 },
     { dtype: 'q8', mib: 32, parts: 2 },
   ] as const) {
-    test(`in ${dtype} where ${mib} MiB are bound, in ${parts} parts`, async ({ app, openHub }, info) => {
+    test(`in ${dtype} where ${mib} MiB are bound, in ${parts} parts @long`, async ({ app, openHub }, info) => {
       test.setTimeout(300_000); // half a minute each where nothing else runs
       const hub = await openHub({ [ID]: makeLargeVocabulary() });
       const whole = await loadModel(app, hub.endpoint, { device: 'wasm', dtype });

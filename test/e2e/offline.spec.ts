@@ -48,9 +48,15 @@ const test = base.extend<
   },
 });
 
+test.use({ serviceWorkers: 'allow' });
+
 test.describe('without a network', () => {
   for (const device of ['wasm', 'webgpu'] as const) {
-    test(`the page and a loaded model work after a reload, on ${device}`, async ({ page, serve, openHub }) => {
+    test(`the page and a loaded model work after a reload, on ${device}${device === 'webgpu' ? ' @long' : ''}`, async ({
+      page,
+      serve,
+      openHub,
+    }) => {
       const { reference } = await readReference('tiny-llama');
       const hub = await openHub({ [ID]: { main: { directory: checkpointFolder('tiny-llama') ?? '' } } });
       const server = await serve();

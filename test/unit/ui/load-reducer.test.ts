@@ -152,7 +152,7 @@ const anyEnd: fc.Arbitrary<LoadEvent> = fc.oneof(
   fc.record({ type: fc.constant('cancelled' as const), atMs }),
   fc.record({ type: fc.constant('failed' as const), atMs, error: fc.constant(error) }),
 );
-const RANK = { waiting: 0, running: 1, done: 2, failed: 2, cancelled: 2 } as const;
+const RANK = { waiting: 0, running: 1, paused: 1, done: 2, failed: 2, cancelled: 2 } as const;
 
 describe('whatever the feed does', () => {
   it('progress never falls, totals never shrink, a row that ended stays as it is', () => {
