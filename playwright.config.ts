@@ -4,7 +4,9 @@
 import { defineConfig } from '@playwright/test';
 import { findBrowser, GPU_FLAGS, QUIET_FLAGS } from './scripts/find-browser.mjs';
 
-const PORT = Number(process.env['TEST_PORT'] ?? 4471);
+// A port of this run's own: a server that another run left behind must not stand in for ours. Kept in the environment,
+// because Playwright reads this file again in each of its workers.
+const PORT = Number((process.env['TEST_PORT'] ??= String(20_000 + Math.floor(Math.random() * 20_000))));
 
 export default defineConfig({
   testDir: 'test',

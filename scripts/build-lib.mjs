@@ -5,7 +5,7 @@
  * `new URL('….wasm', import.meta.url)`, both of which Vite, webpack and Rollup know how to follow.
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const OUT = 'dist/lib';
@@ -14,6 +14,8 @@ rmSync(OUT, { recursive: true, force: true });
 for (const project of ['tsconfig.lib.json', 'workers/tsconfig.lib.json']) {
   execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '-p', project], { stdio: 'inherit' });
 }
+// The ONNX messages are JavaScript with declarations beside it, which TypeScript leaves where they are.
+cpSync('src/onnx/generated', join(OUT, 'src/onnx/generated'), { recursive: true });
 // TypeScript rewrites the extensions of imports, but not those inside `new URL(...)`.
 for (const name of readdirSync(OUT, { recursive: true, encoding: 'utf8' })) {
   if (!name.endsWith('.js')) continue;
