@@ -29,6 +29,19 @@ export async function raceAbort<T>(promise: Promise<T>, signal: AbortSignal | un
   }
 }
 
+/**
+ * Lets the event loop take what is waiting, a cancel above all. Work that only awaits what is already there (a WASM run is
+ * synchronous underneath) runs as microtasks, and would hold off every message until its end.
+ */
+export async function yieldToEvents(): Promise<void> {
+  const { port1, port2 } = new MessageChannel(); // setTimeout would wait 4 ms once it is nested
+  await new Promise((resolve) => {
+    port1.onmessage = resolve;
+    port2.postMessage(null);
+  });
+  port1.close();
+}
+
 /** Resolves after `delayMs`, or rejects with `aborted`. */
 export async function sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -5,7 +5,7 @@
  * computed again (a conversation's next turn pays for its tail only); after a failed or aborted run the cache holds exactly
  * what was finished; long prompts run in chunks, between which an abort takes effect.
  */
-import { throwIfAborted } from '../../base/abort.ts';
+import { throwIfAborted, yieldToEvents } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import type { Decoder, TokenLoop } from '../../runtime/decoder.ts';
@@ -108,6 +108,7 @@ export class CachedDecoder {
     this.#reusedTokens = start;
     this.#cachedIds.length = start;
     for (let position = start; position < ids.length; position += PREFILL_CHUNK_TOKENS) {
+      await yieldToEvents();
       throwIfAborted(signal);
       const chunk = ids.slice(position, position + PREFILL_CHUNK_TOKENS);
       await run(chunk, position);
