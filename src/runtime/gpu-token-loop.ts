@@ -29,14 +29,6 @@ export type RunInto = (ids: readonly number[], startPosition: number, logits: Te
 /** Share of the logits' spread by which they may differ: kernels sum in different orders, wrong ones differ by all of it. */
 const TOLERANCE = 0.03;
 
-/**
- * Graph capture, asked for where the C++ side reads it. The option `enableGraphCapture` would also make the JavaScript side
- * keep its bindings from the first run on, and 1.31.0-dev.20260914 then loses track of outputs in buffers of ours: every
- * later run ends with "Cannot set properties of undefined (setting 'Symbol(gpuBufferMetadata)')" (wasm-core-impl.ts forgets
- * `preAllocatedOutputs` between runs).
- */
-const GRAPH_CAPTURE = { ep: { webgpuexecutionprovider: { enableGraphCapture: '1' } } };
-
 interface Prepared {
   readonly session: InferenceSession;
   readonly chooser: TokenChooser;
@@ -110,11 +102,13 @@ export class GpuTokenLoop implements TokenLoop {
       seqlensK: this.#makeBuffer('seqlens_k', 4),
       totalSequenceLength: this.#makeBuffer('total_sequence_length', 4),
     };
-    this.#session = await ort.InferenceSession.create(graph, {
-      executionProviders: [{ name: 'webgpu', device: gpu.device }],
-      extra: GRAPH_CAPTURE,
-      preferredOutputLocation: 'gpu-buffer',
-    });
+    this.#session = await ort.InferenceSession.create(
+      graph,
+      withGraphCapture({
+        executionProviders: [{ name: 'webgpu', device: gpu.device }],
+        preferredOutputLocation: 'gpu-buffer',
+      }),
+    );
     const bind: Ort['Tensor']['fromGpuBuffer'] = (buffer, options) => ort.Tensor.fromGpuBuffer(buffer, options);
     const logits = bind(step.logits, { dataType: 'float32', dims: [1, vocabSize] });
     return {
@@ -187,4 +181,29 @@ export class GpuTokenLoop implements TokenLoop {
     this.#buffers.push(buffer);
     return buffer;
   }
+}
+
+/**
+ * Options that ask for graph capture on the C++ side of onnxruntime-web alone.
+ *
+ * Its JavaScript side, if it sees `enableGraphCapture`, keeps the bindings of the first run for all later ones, and in
+ * 1.31.0-dev.20260914 then takes outputs in buffers of ours for its own: every run but the first ends with "Cannot set
+ * properties of undefined (setting 'Symbol(gpuBufferMetadata)')", because `preAllocatedOutputs` (wasm-core-impl.ts) is filled
+ * by a run that binds and by no other. Without it each run binds anew, which is what it does in uncaptured sessions. (Under
+ * `extra` the option comes after the provider was made, and is not seen.) So it is there while the C++ options are made, and
+ * gone when the JavaScript side looks: `externalData` is what it reads in between. Should that order change, either
+ * nothing is captured, and all else works, or the loop fails its proof and is not used. Can go once upstream fills the list.
+ */
+function withGraphCapture(options: InferenceSession.SessionOptions): InferenceSession.SessionOptions {
+  let asked = true;
+  return {
+    ...options,
+    get enableGraphCapture() {
+      return asked;
+    },
+    get externalData() {
+      asked = false;
+      return [];
+    },
+  };
 }

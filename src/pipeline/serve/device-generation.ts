@@ -17,8 +17,11 @@ import type { GenerationOutput } from './generation-output.ts';
 import type { GeneratorParts } from './generator-parts.ts';
 import { makeRandom } from './random.ts';
 
-/** Enough that the GPU finds its next step while JavaScript handles a token. */
-const STEPS_AHEAD = 3;
+/**
+ * Enough that the GPU finds its next step while an id is on its way back and JavaScript handles it: a map takes a browser
+ * some milliseconds, which is a few steps of a small model on a fast GPU.
+ */
+const STEPS_AHEAD = 4;
 
 /**
  * Runs one generation; `output` is given each new token as it comes. Yields how many prompt tokens were in the cache.
