@@ -8,6 +8,7 @@ class EchoDecoder implements Decoder {
   readonly contextTokens = 2000;
   readonly runs: { count: number; start: number }[] = [];
   failAtRun = -1;
+  onRun: () => void = () => undefined;
   #cache: number[] = [];
   run(ids: readonly number[], startPosition: number): Promise<Float32Array> {
     if (startPosition > this.#cache.length) throw new Error('a hole in the cache');
@@ -17,6 +18,7 @@ class EchoDecoder implements Decoder {
       return Promise.reject(new Error('failed'));
     }
     this.runs.push({ count: ids.length, start: startPosition });
+    this.onRun();
     this.#cache = [...this.#cache.slice(0, startPosition), ...ids];
     return Promise.resolve(Float32Array.from(this.#cache));
   }
@@ -68,8 +70,8 @@ describe('CachedDecoder', () => {
 
     decoder.reset();
     const abort = new AbortController();
+    echo.onRun = () => abort.abort();
     const running = decoder.logitsFor(prompt, abort.signal);
-    abort.abort();
     await expect(running).rejects.toMatchObject({ code: 'aborted' });
     expect(echo.runs).toHaveLength(4);
   });
