@@ -44,7 +44,10 @@ test('quantised weights: the same greedy ids on both paths @long', async ({ app,
   expect(onGpu.ids).toEqual(inJs.ids);
 });
 
-test('the same request gives the same tokens on both paths: seeds, penalty, ends, reuse @long', async ({ app, openHub }) => {
+test('the same request gives the same tokens on both paths: seeds, penalty, ends, reuse @long', async ({
+  app,
+  openHub,
+}) => {
   const greedy = await generate(await load(app, openHub, 'tiny-llama'), PROMPT, { max_new_tokens: 60 });
   // An end token that comes after some others.
   const end = greedy.ids.findIndex((id, index) => index > 20 && greedy.ids.indexOf(id) === index);
