@@ -59,34 +59,40 @@ test('WASM where there is no adapter, WebGPU where there is one: auto says which
   expect(plan.dtypeReason).not.toBe('');
 });
 
-test('second load: no weight byte crosses the network, after a reload too', async ({ app }) => {
-  const id = await bundledModelId(app);
-  const load = (): Promise<{ fromNetwork: number; fromCache: number; offline: boolean; story: string }> =>
-    app.evaluate(async (modelId) => {
-      const model = await window.firstlight.loader.load(modelId, { dtype: 'q8' });
-      let story = '';
-      for await (const { text } of model.generate('Once upon a time', { do_sample: false, max_new_tokens: 24 })) {
-        story += text;
-      }
-      const { bytes, offline } = model.report;
-      await model.dispose();
-      return { ...bytes, offline, story };
-    }, id);
-  const first = await load();
-  expect(first.fromNetwork).toBeGreaterThan(1_000_000);
+for (const device of ['webgpu', 'wasm'] as const) {
+  const often = device === 'wasm' ? '' : ' @long';
+  test(`second load on ${device}: no weight byte crosses the network, after a reload too${often}`, async ({ app }) => {
+    const id = await bundledModelId(app);
+    const load = (): Promise<{ fromNetwork: number; fromCache: number; offline: boolean; story: string }> =>
+      app.evaluate(
+        async ([modelId, on]) => {
+          const model = await window.firstlight.loader.load(modelId, { dtype: 'q8', device: on });
+          let story = '';
+          for await (const { text } of model.generate('Once upon a time', { do_sample: false, max_new_tokens: 24 })) {
+            story += text;
+          }
+          const { bytes, offline } = model.report;
+          await model.dispose();
+          return { ...bytes, offline, story };
+        },
+        [id, device] as const,
+      );
+    const first = await load();
+    expect(first.fromNetwork).toBeGreaterThan(1_000_000);
 
-  const asked: string[] = [];
-  await app.context().route('**/models/**', async (route) => {
-    asked.push(route.request().url());
-    await route.abort('internetdisconnected');
+    const asked: string[] = [];
+    await app.context().route('**/models/**', async (route) => {
+      asked.push(route.request().url());
+      await route.abort('internetdisconnected');
+    });
+    const second = await load();
+    expect(second).toMatchObject({ fromNetwork: 0, story: first.story });
+    await openApp(app);
+    const third = await load();
+    expect(third).toMatchObject({ fromNetwork: 0, offline: true, story: first.story });
+    expect(asked.filter((url) => url.endsWith('.safetensors'))).toEqual([]);
   });
-  const second = await load();
-  expect(second).toMatchObject({ fromNetwork: 0, story: first.story });
-  await openApp(app);
-  const third = await load();
-  expect(third).toMatchObject({ fromNetwork: 0, offline: true, story: first.story });
-  expect(asked.filter((url) => url.endsWith('.safetensors'))).toEqual([]);
-});
+}
 
 test('a hub: revision to commit, files by commit, ranges, redirects to a CDN, verified', async ({ app, openHub }) => {
   const id = 'org/tiny';
