@@ -7,6 +7,7 @@
  */
 import { transfer, wrap } from 'comlink';
 import type { Remote } from 'comlink';
+import type { BufferPool } from '../base/buffer-pool.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
 import { createStreamHash } from './hashing.ts';
@@ -36,13 +37,16 @@ export interface FileHasher {
 export class HasherFactory {
   #keptBytes = 0;
   readonly #createWorker: () => Worker;
+  readonly #buffers: BufferPool;
   #worker: Worker | null = null;
   #api: Remote<HashEngine> | null = null;
   #nextId = 1;
   readonly #onFailure = new Set<(error: LoadError) => void>();
 
-  constructor(createWorker: () => Worker) {
+  /** Buffers go back to `buffers` once they are hashed. */
+  constructor(createWorker: () => Worker, buffers: BufferPool) {
     this.#createWorker = createWorker;
+    this.#buffers = buffers;
   }
 
   /** Starts the worker before it is needed: its module takes a moment to load. */
@@ -52,13 +56,15 @@ export class HasherFactory {
 
   /** A hasher that goes on from `saved` as far as that fits. */
   async create(algorithm: ContentHash['algorithm'], sizeBytes: number, saved: HashState | null): Promise<FileHasher> {
-    if (sizeBytes < WORKER_FROM_BYTES) return new LocalHasher(await createStreamHash(algorithm, sizeBytes, saved));
+    if (sizeBytes < WORKER_FROM_BYTES) {
+      return new LocalHasher(await createStreamHash(algorithm, sizeBytes, saved), this.#buffers);
+    }
     const api = this.#start();
     const id = this.#nextId++;
     const failure = new Promise<never>((_, reject) => this.#onFailure.add(reject));
     failure.catch(() => undefined);
     const startBytes = await Promise.race([api.open(id, algorithm, sizeBytes, saved), failure]);
-    return new RemoteHasher(api, id, startBytes, failure);
+    return new RemoteHasher(api, { id, startBytes, failure, buffers: this.#buffers });
   }
 
   /** Whether so many early bytes may be kept in memory; if so, `giveBack` them. */
@@ -121,8 +127,10 @@ export class HashEngine {
     return hash.hashedBytes;
   }
 
-  update(id: number, bytes: Uint8Array): void {
+  /** Yields the buffer, for the next bytes. */
+  update(id: number, bytes: Uint8Array<ArrayBuffer>): ArrayBuffer {
     this.#get(id).update(bytes);
+    return transfer(bytes.buffer, [bytes.buffer]);
   }
 
   save(id: number): HashState {
@@ -148,9 +156,11 @@ class LocalHasher implements FileHasher {
   readonly pendingBytes = 0;
   onDrain: (() => void) | null = null;
   readonly #hash: StreamHash;
+  readonly #buffers: BufferPool;
 
-  constructor(hash: StreamHash) {
+  constructor(hash: StreamHash, buffers: BufferPool) {
     this.#hash = hash;
+    this.#buffers = buffers;
   }
 
   get pushedBytes(): number {
@@ -159,6 +169,7 @@ class LocalHasher implements FileHasher {
 
   push(bytes: Uint8Array<ArrayBuffer>): void {
     this.#hash.update(bytes);
+    this.#buffers.give(bytes.buffer);
   }
 
   async save(): Promise<HashState> {
@@ -172,6 +183,13 @@ class LocalHasher implements FileHasher {
   close(): void {}
 }
 
+interface RemoteHasherParts {
+  readonly id: number;
+  readonly startBytes: number;
+  readonly failure: Promise<never>;
+  readonly buffers: BufferPool;
+}
+
 class RemoteHasher implements FileHasher {
   pushedBytes: number;
   pendingBytes = 0;
@@ -179,20 +197,28 @@ class RemoteHasher implements FileHasher {
   readonly #api: Remote<HashEngine>;
   readonly #id: number;
   readonly #failure: Promise<never>;
+  readonly #buffers: BufferPool;
 
-  constructor(api: Remote<HashEngine>, id: number, startBytes: number, failure: Promise<never>) {
+  constructor(api: Remote<HashEngine>, parts: RemoteHasherParts) {
     this.#api = api;
-    this.#id = id;
-    this.#failure = failure;
-    this.pushedBytes = startBytes;
+    this.#id = parts.id;
+    this.#failure = parts.failure;
+    this.#buffers = parts.buffers;
+    this.pushedBytes = parts.startBytes;
+    // Whoever waits for the hash to swallow something must not wait for a dead one; `save` and `digest` then say why.
+    parts.failure.catch(() => {
+      this.pendingBytes = 0;
+      this.onDrain?.();
+    });
   }
 
   push(bytes: Uint8Array<ArrayBuffer>): void {
     const { byteLength } = bytes;
     this.pushedBytes += byteLength;
     this.pendingBytes += byteLength;
-    const settle = (): void => {
+    const settle = (buffer: unknown): void => {
       this.pendingBytes -= byteLength;
+      if (buffer instanceof ArrayBuffer) this.#buffers.give(buffer);
       this.onDrain?.();
     };
     // A failure shows in `save` and `digest`, which come behind it on the same port.

@@ -7,6 +7,7 @@
  * (and goes on) or the record (and is done).
  * The hash follows the bytes: in passing where they arrive in order, by re-reading where they came early.
  */
+import type { BufferPool } from '../base/buffer-pool.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
 import type { BlobFiles, SyncFile } from './blob-files.ts';
@@ -22,6 +23,8 @@ export interface PartialBlobOptions {
   readonly files: BlobFiles;
   readonly records: CacheRecords;
   readonly hashers: HasherFactory;
+  /** Where bytes go that were written and need no hashing any more. */
+  readonly buffers: BufferPool;
   readonly key: string;
   readonly sizeBytes: number;
   /** Null where none is announced: the sha256 is computed and recorded. */
@@ -122,10 +125,7 @@ export class PartialBlob {
     }
     this.#intervals = addInterval(this.#intervals, offset, offset + written);
     this.#bytesSinceCheckpoint += written;
-    if (isWholeBuffer(bytes) && offset >= this.#hash.pushedBytes) {
-      if (offset === this.#hash.pushedBytes) this.#hash.push(bytes);
-      else if (!this.#early.has(offset) && this.#options.hashers.keep(written)) this.#early.set(offset, bytes);
-    }
+    this.#passOn(offset, bytes);
     this.#feedHash();
   }
 
@@ -247,6 +247,16 @@ export class PartialBlob {
     await records.change([{ kind: 'journal', key, value: journal }]);
   }
 
+  /** Written bytes whose turn it is go to the hash, early ones wait if there is room, others are read again later. */
+  #passOn(offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const { hashers, buffers } = this.#options;
+    if (!isWholeBuffer(bytes)) return;
+    if (offset === this.#hash.pushedBytes) this.#hash.push(bytes);
+    else if (offset > this.#hash.pushedBytes && !this.#early.has(offset) && hashers.keep(bytes.byteLength)) {
+      this.#early.set(offset, bytes);
+    } else buffers.give(bytes.buffer);
+  }
+
   /** Hands bytes that are on disk but came before their turn to the hash, as many as it can swallow. */
   #feedHash(): void {
     if (this.#closed) return;
@@ -278,16 +288,27 @@ export class PartialBlob {
     return this.read(start, pieceEnd);
   }
 
-  #dropEarly(offset: number, bytes: Uint8Array): void {
+  #dropEarly(offset: number, bytes: Uint8Array<ArrayBuffer>): void {
     this.#early.delete(offset);
     this.#options.hashers.giveBack(bytes.byteLength);
+    this.#options.buffers.give(bytes.buffer);
   }
 
   async #hashToEnd(): Promise<void> {
     while (this.#hash.pushedBytes < this.#options.sizeBytes) {
       this.#feedHash();
-      await yieldToEvents();
+      await this.#hashMoved();
     }
+  }
+
+  /** Resolves when the hash has swallowed something, or at once where it has nothing to swallow. */
+  async #hashMoved(): Promise<void> {
+    const hash = this.#hash;
+    if (hash.pendingBytes === 0) return yieldToEvents();
+    await new Promise<void>((resolve) => {
+      hash.onDrain = resolve;
+    });
+    hash.onDrain = () => this.#feedHash();
   }
 
   async #closeFile(): Promise<void> {

@@ -2,88 +2,106 @@
  * Cancel in every stage and in mid-generation: the call rejects with `aborted`, nothing stays locked or running, and the
  * same load then succeeds.
  */
-import type { Page } from '@playwright/test';
+import type { JSHandle, Page } from '@playwright/test';
 import { STAGES } from '../../src/contract/errors.ts';
 import type { Stage } from '../../src/contract/errors.ts';
-import { bundledModelId, expect, test } from './support.ts';
+import type { Model } from '../../src/index.ts';
+import type { Hub } from '../hub/index.ts';
+import { bundledModelId, checkpointFolder, expect, test } from './support.ts';
+
+const PROMPT = [1, 17, 201, 45, 99, 3, 150];
 
 for (const device of ['webgpu', 'wasm'] as const) {
-  test(`cancel in each stage on ${device}, then load`, async ({ app }) => {
-    const id = await bundledModelId(app);
+  /** A software GPU compiles for seconds at each load, so a smaller model goes there. */
+  const source = async (app: Page, openHub: OpenHub): Promise<Source> => {
+    if (device === 'wasm') return { id: await bundledModelId(app), endpoint: null, device };
+    const hub = await openHub({ 'test/model': { main: { directory: checkpointFolder('tiny-qwen2') ?? '' } } });
+    return { id: 'test/model', endpoint: hub.endpoint, device };
+  };
+
+  test(`cancel in each stage on ${device}, then load`, async ({ app, openHub }) => {
+    const model = await source(app, openHub);
     for (const stage of STAGES) {
-      const outcome = await cancelIn(app, id, device, stage);
+      const outcome = await cancelIn(app, model, stage);
       // A cancel that comes with the last step of the last stage may come too late: then the load has succeeded.
       if (stage === 'serve' && outcome.code === 'loaded') expect(outcome.last).toBe('ready');
       else expect(outcome, stage).toMatchObject({ code: 'aborted', name: 'AbortError', last: 'cancelled' });
       expect(outcome.left, `locks after a cancel in ${stage}`).toEqual([]);
     }
-    const tokens = await app.evaluate(
-      async ([modelId, on]) => {
-        const model = await window.firstlight.createLoader().load(modelId, { device: on, dtype: 'q8' });
-        let count = 0;
-        for await (const _ of model.generate('Once upon a time', { max_new_tokens: 3, do_sample: false })) count++;
-        await model.dispose();
-        return count;
-      },
-      [id, device] as const,
-    );
+    const handle = await load(app, model);
+    const tokens = await handle.evaluate(async (loaded, prompt) => {
+      let count = 0;
+      for await (const _ of loaded.generate(prompt, { max_new_tokens: 3, min_new_tokens: 3 })) count++;
+      await loaded.dispose();
+      return count;
+    }, PROMPT);
     expect(tokens).toBe(3);
   });
 
-  test(`cancel a generation on ${device}: within a token, and the next one is not disturbed`, async ({ app }) => {
-    const id = await bundledModelId(app);
-    const outcome = await app.evaluate(
-      async ([modelId, on]) => {
-        const { createLoader, isLoadError } = window.firstlight;
-        const model = await createLoader().load(modelId, { device: on, dtype: 'q8' });
-        const greedy = async (): Promise<number[]> => {
-          const ids: number[] = [];
-          for await (const { id: token } of model.generate('Once upon a time', {
-            max_new_tokens: 12,
-            do_sample: false,
-          })) {
-            ids.push(token);
-          }
-          return ids;
-        };
-        const before = await greedy();
-        const controller = new AbortController();
-        let count = 0;
-        let code = 'none';
-        try {
-          for await (const _ of model.generate('There was a dog', { max_new_tokens: 200, signal: controller.signal })) {
-            if (++count === 4) controller.abort();
-          }
-        } catch (error) {
-          code = isLoadError(error) ? error.code : String(error);
+  test(`cancel a generation on ${device}: within a token, and the next one is not disturbed`, async ({
+    app,
+    openHub,
+  }) => {
+    const handle = await load(app, await source(app, openHub));
+    const outcome = await handle.evaluate(async (model, prompt) => {
+      const greedy = async (): Promise<number[]> => {
+        const ids: number[] = [];
+        for await (const { id } of model.generate(prompt, { max_new_tokens: 12, do_sample: false })) ids.push(id);
+        return ids;
+      };
+      const before = await greedy();
+      const controller = new AbortController();
+      const long = { max_new_tokens: 200, min_new_tokens: 200 };
+      let count = 0;
+      let code = 'none';
+      try {
+        for await (const _ of model.generate(prompt.slice(2), { ...long, signal: controller.signal })) {
+          if (++count === 4) controller.abort();
         }
-        for await (const _ of model.generate('There was a cat', { max_new_tokens: 200 })) break;
-        const after = await greedy();
-        await model.dispose();
-        return { code, count, same: JSON.stringify(before) === JSON.stringify(after) };
-      },
-      [id, device] as const,
-    );
+      } catch (error) {
+        code = window.firstlight.isLoadError(error) ? error.code : String(error);
+      }
+      for await (const _ of model.generate(prompt.slice(3), long)) break;
+      const after = await greedy();
+      await model.dispose();
+      return { code, count, same: JSON.stringify(before) === JSON.stringify(after) };
+    }, PROMPT);
     expect(outcome.code).toBe('aborted');
     expect(outcome.count).toBeLessThanOrEqual(8);
     expect(outcome.same).toBe(true);
   });
 }
 
+interface Source {
+  readonly id: string;
+  /** Null for the bundled model. */
+  readonly endpoint: string | null;
+  readonly device: 'webgpu' | 'wasm';
+}
+
+type OpenHub = (repositories: Readonly<Record<string, { main: { directory: string } }>>) => Promise<Hub>;
+
+function load(page: Page, source: Source): Promise<JSHandle<Model>> {
+  return page.evaluateHandle(
+    ({ id, endpoint, device }) =>
+      window.firstlight.createLoader({ hub: endpoint ? { endpoint } : {} }).load(id, { device, dtype: 'q8' }),
+    source,
+  );
+}
+
 /** Cancels a load the moment a stage begins; yields what the load said, and the locks that are still held soon after. */
 async function cancelIn(
   page: Page,
-  id: string,
-  device: 'webgpu' | 'wasm',
+  source: Source,
   stage: Stage,
 ): Promise<{ code: string; name: string; last: string | undefined; left: string[] }> {
   return page.evaluate(
-    async ([modelId, on, at]) => {
+    async ([{ id, endpoint, device }, at]) => {
       const { createLoader, isLoadError } = window.firstlight;
       const controller = new AbortController();
       const types: string[] = [];
-      const loading = createLoader().load(modelId, {
-        device: on,
+      const loading = createLoader({ hub: endpoint ? { endpoint } : {} }).load(id, {
+        device,
         dtype: 'q8',
         signal: controller.signal,
         onProgress: (event) => {
@@ -112,6 +130,6 @@ async function cancelIn(
         left,
       };
     },
-    [id, device, stage] as const,
+    [source, stage] as const,
   );
 }

@@ -89,7 +89,7 @@ test('the same request gives the same tokens on both paths: seeds, penalty, ends
   expect((await generate(onGpu, PROMPT, other ?? {})).ids).not.toEqual(results[5]?.ids);
 });
 
-test('text that stops, on the trained model', async ({ app }) => {
+test('text that stops, on the trained model @long', async ({ app }) => {
   const id = await bundledModelId(app);
   const { free, stopped, all } = await app.evaluate(async (modelId) => {
     const model = await window.firstlight.loader.load(modelId, { device: 'webgpu', dtype: 'fp32' });
@@ -160,6 +160,33 @@ test('WebAssembly leaves generation to transformers.js', async ({ app, openHub }
   const model = await load(app, openHub, 'tiny-qwen2', { device: 'wasm' });
   const { report } = await generate(model, PROMPT, { max_new_tokens: 3 });
   expect(report).toMatchObject({ path: 'transformers', newTokens: 3 });
+});
+
+test('the decode step is replayed, not run: a token makes no bind groups', async ({ app, openHub }) => {
+  const model = await load(app, openHub, 'tiny-llama');
+  const worker = app.workers().find((one) => one.url().includes('model.worker'));
+  if (!worker) throw new Error('the model lives in a worker');
+  await worker.evaluate(() => {
+    const counted = globalThis as unknown as { bindGroups: number };
+    counted.bindGroups = 0;
+    const original = Reflect.get(GPUDevice.prototype, 'createBindGroup') as (
+      this: GPUDevice,
+      ...args: unknown[]
+    ) => unknown;
+    Object.assign(GPUDevice.prototype, {
+      createBindGroup(this: GPUDevice, ...args: unknown[]) {
+        counted.bindGroups++;
+        return original.apply(this, args);
+      },
+    });
+  });
+  const count = (): Promise<number> =>
+    worker.evaluate(() => (globalThis as unknown as { bindGroups: number }).bindGroups);
+  await generate(model, PROMPT, { max_new_tokens: 1 });
+  const forPrompt = await count();
+  await generate(model, PROMPT, { max_new_tokens: 40 });
+  // The prompt's last token runs again; 39 more steps would take about 28 each.
+  expect((await count()) - forPrompt).toBeLessThanOrEqual(forPrompt + 10);
 });
 
 /** A setting of config.json that the token loop leaves to transformers.js, and that changes no token here. */

@@ -265,6 +265,19 @@ test.describe('devices', () => {
     expect(hub.requests.contentBytes({ file: 'model.safetensors' })).toBeLessThanOrEqual(HEADER_BYTES);
   });
 
+  for (const device of ['wasm', 'webgpu'] as const) {
+    test(`output_mismatch on ${device}: weights that are no numbers`, async ({ app, openHub }) => {
+      const { header, data } = await readCheckpoint();
+      const [start, end] = header['model.norm.weight']?.data_offsets ?? [0, 0];
+      const damaged = Uint8Array.from(data).fill(0xff, start, end); // NaN in bf16, f16 and f32 alike
+      const file = joinFile(JSON.stringify(header), damaged);
+      const hub = await openHub({ [ID]: { main: { files: await variant({ 'model.safetensors': file }) } } });
+      expect(end).toBeGreaterThan(start);
+      const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device });
+      expect(failure).toMatchObject({ code: 'output_mismatch', stage: 'warmUp', retryable: false });
+    });
+  }
+
   test('worker_died rejects what was waiting', async ({ app, openHub }) => {
     const hub = await openHub({ [ID]: { main: { directory: FOLDER } } });
     hub.misbehave({ fault: { type: 'stall', afterBytes: 0 }, path: /model\.safetensors/u });

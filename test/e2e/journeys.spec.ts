@@ -165,6 +165,7 @@ test('the page: no accessibility violations, usable by keyboard, fits a phone', 
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   expect(overflow).toBeLessThanOrEqual(0);
 
+  await page.getByLabel('Device', { exact: true }).selectOption('wasm'); // the faster one where the GPU is software
   await page.getByLabel('Model', { exact: true }).focus();
   await page.keyboard.press('Enter');
   await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.', { timeout: 90_000 });

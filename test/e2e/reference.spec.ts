@@ -23,6 +23,9 @@ const LOGIT_TOLERANCE = 1e-3;
  */
 const KL_BOUND = { trained: { q8: 0.002, q4: 0.15 }, random: { q8: 0.01, q4: 1 } } as const;
 
+/** A software GPU takes half a second a token for the larger of these models; `npm run test:long` goes to the end. */
+const MAX_GPU_TOKENS = process.env['LONG'] ? undefined : 100;
+
 for (const name of NAMES) {
   const folder = checkpointFolder(name);
   test.describe(name, () => {
@@ -40,7 +43,8 @@ for (const name of NAMES) {
           const theirs = logits(prompt.logits, prompt.logits.length);
           worst = Math.max(worst, largestDifference(ours, theirs));
         }
-        const { inputIds, ids } = reference.greedy;
+        const { inputIds } = reference.greedy;
+        const ids = reference.greedy.ids.slice(0, device === 'webgpu' ? MAX_GPU_TOKENS : undefined);
         const generated = await model.evaluate(
           async (handle, [prompt, count]) => {
             const made: number[] = [];
@@ -56,10 +60,10 @@ for (const name of NAMES) {
         );
         expect(worst).toBeLessThan(LOGIT_TOLERANCE);
         expect(ids.length).toBeGreaterThanOrEqual(100);
-        expect(generated).toEqual([...ids]);
+        expect(generated).toEqual(ids);
       });
 
-      const isOften = device === 'wasm' || name === 'tiny-llama' || name.startsWith('storyteller');
+      const isOften = device === 'wasm' || name === 'tiny-llama';
       test(`q8 and q4 on ${device}: KL divergence from float32${isOften ? '' : ' @long'}`, async ({
         app,
         openHub,

@@ -8,6 +8,7 @@
  * Guarantees: at most one tab writes a blob; a want always ends: with its bytes, with an error, or with `aborted`.
  */
 import { abortedError, throwIfAborted } from '../../base/abort.ts';
+import type { BufferPool } from '../../base/buffer-pool.ts';
 import { isLoadError, LoadError, toErrorData, fromErrorData } from '../../contract/errors.ts';
 import type { RestartedFile } from '../../contract/cache.ts';
 import type { SnapshotFile } from '../../contract/snapshot.ts';
@@ -31,6 +32,7 @@ export interface TransferDeps {
   readonly records: CacheRecords;
   readonly hashers: HasherFactory;
   readonly pool: ConnectionPool;
+  readonly buffers: BufferPool;
   readonly channel: BlobChannel;
   readonly tuning: FetchTuning;
 }
@@ -195,13 +197,14 @@ export class BlobTransfer implements RequestSource {
 
   /** Under the lock: from what is on disk to what is wanted. */
   async #lead(): Promise<void> {
-    const { files, records, hashers, tuning } = this.#deps;
+    const { files, records, hashers, tuning, buffers } = this.#deps;
     const { key, file } = this.#origin;
     if (await this.#serveFromBlob()) return;
     this.#partial = await PartialBlob.open({
       files,
       records,
       hashers,
+      buffers,
       key,
       sizeBytes: file.sizeBytes,
       hash: file.hash,
@@ -273,8 +276,9 @@ export class BlobTransfer implements RequestSource {
 
   async #perform(request: RunningRequest): Promise<void> {
     const { file, endpoint, token, modelId, commit } = this.#origin;
-    const { tuning } = this.#deps;
+    const { tuning, buffers } = this.#deps;
     const sink: RangeSink = {
+      buffers,
       server: this.#server,
       nextMissing: (position) => this.#nextMissing(position),
       accept: (answer) => this.#accept(answer) && (!answer.whole || this.#beginStream(request)),

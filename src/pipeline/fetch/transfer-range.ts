@@ -5,9 +5,11 @@
  * sink at their true offset only; what arrived before a failure is kept and not asked for again; attempts without a new
  * byte are bounded; silence ends an attempt; nothing is left running once the promise settles.
  */
+import type { BufferPool } from '../../base/buffer-pool.ts';
 import { retry } from '../../base/retry.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
+import { BodyReader } from './body-reader.ts';
 import { requestRange } from './range-request.ts';
 import type { RangeAnswer, RangeRequest } from './range-request.ts';
 import type { FetchTuning } from './tuning.ts';
@@ -21,6 +23,8 @@ export interface RangeSink {
   /** Takes over bytes of the file at `offset`; how many of them were new. Awaiting it is the backpressure. */
   write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<number>;
   addNetworkBytes(count: number): void;
+  /** Where its buffers come from; what is written goes back there once it has been hashed. */
+  readonly buffers: BufferPool;
   /** Shared by all connections of the file. */
   readonly server: ServerKnowledge;
 }
@@ -169,24 +173,37 @@ async function readBody(
   tuning: FetchTuning,
   events: AttemptEvents,
 ): Promise<void> {
-  const reader = answer.body.getReader();
+  const reader = new BodyReader(answer.body, sink.buffers, tuning.checkpointBytes);
   let position = answer.start;
+  const writeOut = async (): Promise<void> => {
+    if (reader.gatheredBytes === 0) return;
+    const bytes = reader.take();
+    const offset = position;
+    position += bytes.byteLength;
+    events.onGain(await sink.write(offset, bytes));
+    if (!answer.whole) sink.server.rangesWork = true;
+  };
   try {
+    let receivedBytes = 0;
     for (;;) {
       watch.start(tuning.stallTimeoutMs);
-      const { done, value } = await reader.read();
+      const count = await reader.read();
       watch.pause();
-      if (done) break;
-      const { byteLength } = value;
-      sink.addNetworkBytes(byteLength);
-      if (position + byteLength > answer.end) throw lengthError(answer, path, position + byteLength);
-      events.onGain(await sink.write(position, value));
-      if (!answer.whole) sink.server.rangesWork = true;
-      position += byteLength;
+      if (count === null) break;
+      sink.addNetworkBytes(count);
+      receivedBytes += count;
+      if (answer.start + receivedBytes > answer.end) throw lengthError(answer, path, answer.start + receivedBytes);
+      reader.gather();
+      while (reader.isDue) {
+        await writeOut();
+        reader.gather();
+      }
     }
-    if (position !== answer.end) throw lengthError(answer, path, position);
+    if (answer.start + receivedBytes !== answer.end) throw lengthError(answer, path, answer.start + receivedBytes);
   } finally {
-    await reader.cancel().catch(() => undefined);
+    await reader.close();
+    // Whatever ended it, bytes that arrived are kept.
+    await writeOut().finally(() => reader.release());
   }
 }
 

@@ -26,7 +26,7 @@ export interface FetchTuning {
 export const DEFAULT_TUNING: FetchTuning = {
   connections: 6,
   rangeBytes: 4 * 1024 * 1024,
-  checkpointBytes: 8 * 1024 * 1024,
+  checkpointBytes: 12 * 1024 * 1024,
   stallTimeoutMs: 20_000,
   headersTimeoutMs: 60_000,
   maxAttempts: 7,

@@ -1,4 +1,5 @@
-/** 50 seeded kills (or KILLS of them): the bytes fetched again, mean and worst. */
+/** 50 seeded kills (or KILLS of them): the bytes fetched again, mean and worst; KILLS_OUT names a file for all of them. */
+import { writeFile } from 'node:fs/promises';
 import { test } from './fixture.ts';
 import { killAndRecover, makeRandom, type KillOutcome, type KillPhase } from './kill-points.ts';
 
@@ -12,6 +13,8 @@ test(`browser killed ${KILLS} times`, async ({ harnessUrl }) => {
   for (let index = 0; index < KILLS; index++) {
     outcomes.push(await killAndRecover(harnessUrl, PHASES[index % PHASES.length] ?? 'download', random()));
   }
+  const outPath = process.env['KILLS_OUT'];
+  if (outPath) await writeFile(outPath, JSON.stringify(outcomes));
   const counted = outcomes.filter((outcome) => outcome.phase !== 'eviction');
   for (const figure of ['lostBytes', 'againBytes'] as const) {
     const values = counted.map((outcome) => outcome[figure]);

@@ -2,6 +2,7 @@
  * One connection against the real local hub, with Node's fetch and a sink in memory. (CORS, OPFS and several connections:
  * test/browser/fetch.)
  */
+import { BufferPool } from '../../../src/base/buffer-pool.ts';
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { LoadError } from '../../../src/contract/errors.ts';
@@ -23,6 +24,7 @@ afterAll(() => hub.close());
 beforeEach(() => hub.behave());
 
 class MemorySink implements RangeSink {
+  readonly buffers = new BufferPool(64 * 1024, 2);
   readonly bytes = new Uint8Array(SIZE);
   readonly server = { directUrl: null as string | null, rangesWork: false, wholeOnly: false };
   intervals: readonly Interval[] = [];

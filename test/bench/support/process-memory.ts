@@ -1,0 +1,66 @@
+/**
+ * How much memory a browser's processes take, as the kernel counts it (Linux). In: the profile folder that their command
+ * lines name. Out: bytes that no file backs (RssAnon + RssShmem of /proc/<pid>/status; memory that two processes share counts
+ * twice, so the sum errs upwards).
+ */
+import { readdir, readFile } from 'node:fs/promises';
+
+/** Peak over the time of the watch, and what was there at its start. */
+export interface MemoryWatch {
+  /** Ends the watch. */
+  stop(): Promise<{ readonly startBytes: number; readonly peakBytes: number }>;
+}
+
+/** Null where the kernel does not tell. */
+export async function watchMemory(profileDir: string): Promise<MemoryWatch | null> {
+  const processIds = await findProcesses(profileDir);
+  if (processIds.length === 0) return null;
+  const startBytes = await sumBytes(processIds);
+  let peakBytes = startBytes;
+  const stop = { asked: false };
+  const watching = (async () => {
+    while (!stop.asked) {
+      peakBytes = Math.max(peakBytes, await sumBytes(processIds));
+      await new Promise((resolve) => setTimeout(resolve, SAMPLE_INTERVAL_MS));
+    }
+  })();
+  return {
+    async stop() {
+      stop.asked = true;
+      await watching;
+      return { startBytes, peakBytes };
+    },
+  };
+}
+
+const SAMPLE_INTERVAL_MS = 25;
+
+async function findProcesses(profileDir: string): Promise<readonly string[]> {
+  const entries = await readdir('/proc').catch(() => []);
+  const found: string[] = [];
+  const parents = new Map<string, string>();
+  for (const processId of entries.filter((name) => /^\d+$/u.test(name))) {
+    const commandLine = await readFile(`/proc/${processId}/cmdline`, 'utf8').catch(() => '');
+    const status = await readFile(`/proc/${processId}/status`, 'utf8').catch(() => '');
+    parents.set(processId, /^PPid:\s+(\d+)/mu.exec(status)?.[1] ?? '');
+    if (commandLine.includes(profileDir)) found.push(processId);
+  }
+  // Renderers are children of the browser, or of its zygote, and need not name the profile.
+  for (let grown = true; grown;) {
+    const children = [...parents].filter(([id, parent]) => found.includes(parent) && !found.includes(id));
+    found.push(...children.map(([id]) => id));
+    grown = children.length > 0;
+  }
+  return found;
+}
+
+async function sumBytes(processIds: readonly string[]): Promise<number> {
+  let sum = 0;
+  for (const processId of processIds) {
+    const status = await readFile(`/proc/${processId}/status`, 'utf8').catch(() => '');
+    for (const field of ['RssAnon', 'RssShmem']) {
+      sum += 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'mu').exec(status)?.[1] ?? 0);
+    }
+  }
+  return sum;
+}
