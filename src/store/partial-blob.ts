@@ -42,6 +42,7 @@ export class PartialBlob {
   #validator: string | null;
   /** Bytes on disk, by offset, that came before their turn to be hashed. */
   readonly #early = new Map<number, Uint8Array<ArrayBuffer>>();
+  readonly #hashWaiters: (() => void)[] = [];
   #bytesSinceCheckpoint = 0;
   #checkpoint: Promise<void> | null = null;
   #closed = false;
@@ -55,7 +56,7 @@ export class PartialBlob {
     this.#file = file;
     this.#intervals = state.intervals;
     this.#hash = state.hash;
-    this.#hash.onDrain = () => this.#feedHash();
+    this.#hash.onDrain = this.#onHashMoved;
     this.#validator = state.validator;
   }
 
@@ -107,7 +108,7 @@ export class PartialBlob {
   }
 
   /**
-   * Writes bytes at their offset and takes them over. @throws LoadError `quota_exceeded` where the disk takes fewer than given.
+   * Writes bytes at their offset and takes them over with their buffer. @throws LoadError `quota_exceeded` where the disk takes fewer than given.
    */
   write(offset: number, bytes: Uint8Array<ArrayBuffer>): void {
     const { key } = this.#options;
@@ -131,7 +132,10 @@ export class PartialBlob {
 
   /** Bytes that are on disk. */
   read(start: number, end: number): Uint8Array<ArrayBuffer> {
-    const target = new Uint8Array(end - start);
+    return this.#readInto(new Uint8Array(end - start), start);
+  }
+
+  #readInto(target: Uint8Array<ArrayBuffer>, start: number): Uint8Array<ArrayBuffer> {
     let count: number;
     try {
       count = this.#file.read(target, { at: start });
@@ -145,6 +149,14 @@ export class PartialBlob {
       });
     }
     return target;
+  }
+
+  /**
+   * Resolves when little waits for the hash. A writer that awaits this is held back by a hash that is slower than the network,
+   * instead of filling the memory.
+   */
+  async hashKeepsUp(): Promise<void> {
+    while (!this.#closed && this.#hash.pendingBytes > MAX_PENDING_BYTES) await this.#hashMoved();
   }
 
   /** Journals if enough was written since the last time; a writer that awaits this never runs far ahead of the journal. */
@@ -211,7 +223,7 @@ export class PartialBlob {
     this.#bytesSinceCheckpoint = 0;
     this.#hash.close();
     this.#hash = await hashers.create(hash?.algorithm ?? 'sha256', sizeBytes, null);
-    this.#hash.onDrain = () => this.#feedHash();
+    this.#hash.onDrain = this.#onHashMoved;
   }
 
   /** Journals what is there and closes; a file of nothing goes. Never throws: an older journal stays true. */
@@ -250,9 +262,8 @@ export class PartialBlob {
   /** Written bytes whose turn it is go to the hash, early ones wait if there is room, others are read again later. */
   #passOn(offset: number, bytes: Uint8Array<ArrayBuffer>): void {
     const { hashers, buffers } = this.#options;
-    if (!isWholeBuffer(bytes)) return;
     if (offset === this.#hash.pushedBytes) this.#hash.push(bytes);
-    else if (offset > this.#hash.pushedBytes && !this.#early.has(offset) && hashers.keep(bytes.byteLength)) {
+    else if (offset > this.#hash.pushedBytes && !this.#early.has(offset) && hashers.keep(bytes.buffer.byteLength)) {
       this.#early.set(offset, bytes);
     } else buffers.give(bytes.buffer);
   }
@@ -274,23 +285,24 @@ export class PartialBlob {
     const bytes = this.#early.get(start);
     if (!bytes) return null;
     this.#early.delete(start);
-    this.#options.hashers.giveBack(bytes.byteLength);
+    this.#options.hashers.giveBack(bytes.buffer.byteLength);
     return bytes;
   }
 
   /** From the disk, up to what is still in memory. */
   #readPiece(start: number, end: number): Uint8Array<ArrayBuffer> {
-    let pieceEnd = Math.min(end, start + HASH_PIECE_BYTES);
+    let pieceEnd = Math.min(end, start + this.#options.buffers.sizeBytes);
     for (const [offset, bytes] of this.#early) {
       if (offset > start) pieceEnd = Math.min(pieceEnd, offset);
       else this.#dropEarly(offset, bytes);
     }
-    return this.read(start, pieceEnd);
+    const { buffers } = this.#options;
+    return this.#readInto(new Uint8Array(buffers.take(), 0, pieceEnd - start), start);
   }
 
   #dropEarly(offset: number, bytes: Uint8Array<ArrayBuffer>): void {
     this.#early.delete(offset);
-    this.#options.hashers.giveBack(bytes.byteLength);
+    this.#options.hashers.giveBack(bytes.buffer.byteLength);
     this.#options.buffers.give(bytes.buffer);
   }
 
@@ -301,15 +313,16 @@ export class PartialBlob {
     }
   }
 
-  /** Resolves when the hash has swallowed something, or at once where it has nothing to swallow. */
-  async #hashMoved(): Promise<void> {
-    const hash = this.#hash;
-    if (hash.pendingBytes === 0) return yieldToEvents();
-    await new Promise<void>((resolve) => {
-      hash.onDrain = resolve;
-    });
-    hash.onDrain = () => this.#feedHash();
+  /** Resolves when the hash has swallowed something, or soon where it has nothing to swallow. */
+  #hashMoved(): Promise<void> {
+    if (this.#hash.pendingBytes === 0) return yieldToEvents();
+    return new Promise((resolve) => this.#hashWaiters.push(resolve));
   }
+
+  readonly #onHashMoved = (): void => {
+    this.#feedHash();
+    for (const resolve of this.#hashWaiters.splice(0)) resolve();
+  };
 
   async #closeFile(): Promise<void> {
     if (this.#closed) return;
@@ -317,22 +330,16 @@ export class PartialBlob {
     this.#closed = true;
     for (const [offset, bytes] of this.#early) this.#dropEarly(offset, bytes);
     this.#hash.close();
+    for (const resolve of this.#hashWaiters.splice(0)) resolve();
     this.#file.close();
   }
 }
-
-const HASH_PIECE_BYTES = 1024 * 1024;
 
 /** Pieces read at one go: enough to overtake the network, too few to hold up the connections. */
 const FEED_PIECES = 4;
 
 /** Memory that may wait for the hash. */
-const MAX_PENDING_BYTES = 8 * 1024 * 1024;
-
-/** Only a whole buffer can be handed to another thread; a part of one would take the rest with it. */
-function isWholeBuffer(bytes: Uint8Array<ArrayBuffer>): boolean {
-  return bytes.byteLength === bytes.buffer.byteLength;
-}
+const MAX_PENDING_BYTES = 4 * 1024 * 1024;
 
 /** Lets messages and network chunks in; a timer would cost 4 ms each time. */
 function yieldToEvents(): Promise<void> {

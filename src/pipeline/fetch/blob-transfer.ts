@@ -8,7 +8,6 @@
  * Guarantees: at most one tab writes a blob; a want always ends: with its bytes, with an error, or with `aborted`.
  */
 import { abortedError, throwIfAborted } from '../../base/abort.ts';
-import type { BufferPool } from '../../base/buffer-pool.ts';
 import { isLoadError, LoadError, toErrorData, fromErrorData } from '../../contract/errors.ts';
 import type { RestartedFile } from '../../contract/cache.ts';
 import type { SnapshotFile } from '../../contract/snapshot.ts';
@@ -20,6 +19,7 @@ import type { Interval } from '../../store/intervals.ts';
 import { PartialBlob } from '../../store/partial-blob.ts';
 import type { CacheRecords } from '../../store/records.ts';
 import type { BlobChannel } from './blob-channel.ts';
+import type { BodyBuffers } from './body-reader.ts';
 import type { ConnectionPool, RequestSource } from './connection-pool.ts';
 import type { RangeAnswer } from './range-request.ts';
 import { transferRange } from './transfer-range.ts';
@@ -32,7 +32,7 @@ export interface TransferDeps {
   readonly records: CacheRecords;
   readonly hashers: HasherFactory;
   readonly pool: ConnectionPool;
-  readonly buffers: BufferPool;
+  readonly buffers: BodyBuffers;
   readonly channel: BlobChannel;
   readonly tuning: FetchTuning;
 }
@@ -204,7 +204,7 @@ export class BlobTransfer implements RequestSource {
       files,
       records,
       hashers,
-      buffers,
+      buffers: buffers.pieces,
       key,
       sizeBytes: file.sizeBytes,
       hash: file.hash,
@@ -341,14 +341,17 @@ export class BlobTransfer implements RequestSource {
     const partial = this.#partial;
     if (!partial || this.#stopping) throw new LoadError('aborted', { retryable: true });
     const gaps = missingIntervals(partial.intervals, offset, offset + bytes.byteLength);
-    let newBytes = 0;
-    for (const gap of gaps) {
-      partial.write(gap.start, bytes.subarray(gap.start - offset, gap.end - offset));
-      newBytes += gap.end - gap.start;
+    const newBytes = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
+    if (newBytes === bytes.byteLength) partial.write(offset, bytes);
+    else {
+      // Written bytes are given away with their buffer, so that each gap needs one of its own.
+      for (const gap of gaps) partial.write(gap.start, bytes.slice(gap.start - offset, gap.end - offset));
+      this.#deps.buffers.pieces.give(bytes.buffer);
     }
     if (newBytes > 0) {
       this.#sendProgress(partial.doneBytes);
       this.#notify();
+      await partial.hashKeepsUp();
       await partial.checkpointIfDue();
     }
     return newBytes;

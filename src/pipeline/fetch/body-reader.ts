@@ -1,15 +1,32 @@
 /**
  * A response body, gathered into pieces that are worth a write.
  *
- * In: a body. Out: pieces of {@link PIECE_BYTES}, or what has come in {@link GATHER_MS}, so that a slow line loses little
+ * In: a body. Out: pieces of 1 MiB, or what has come in 100 ms, so that a slow line loses little
  * to a crash and progress moves. Each write costs a system call, a message to the hash worker and an entry in the account.
  * Guarantees: when a read fails, what arrived before it is still there to be taken; buffers come from the pool, and go
  * on to whoever takes a piece.
  */
-import type { BufferPool } from '../../base/buffer-pool.ts';
+import { BufferPool } from '../../base/buffer-pool.ts';
 
-/** Of a piece; the pool's buffers have this size. */
-export const PIECE_BYTES = 1024 * 1024;
+/** Where the buffers of all connections come from, and where they go back to. */
+export interface BodyBuffers {
+  /** For pieces. Whoever is done with what {@link BodyReader.take} yielded gives it back here. */
+  readonly pieces: BufferPool;
+  /** For reads. */
+  readonly reads: BufferPool;
+}
+
+/** Buffers for so many connections at once. */
+export function createBodyBuffers(connections: number): BodyBuffers {
+  // A piece for each connection, those that come before their turn to be hashed, and those at the hash: dropping some only to
+  // make them anew leaves a garbage of megabytes.
+  return {
+    pieces: new BufferPool(PIECE_BYTES, 5 * connections),
+    reads: new BufferPool(READ_BYTES, connections),
+  };
+}
+
+const PIECE_BYTES = 1024 * 1024;
 
 /** What one read brings at most. A browser loses the buffer of a read that fails, so it reads beside the piece. */
 const READ_BYTES = 256 * 1024;
@@ -19,7 +36,7 @@ const GATHER_MS = 100;
 /** See the file's header. */
 export class BodyReader {
   readonly #source: ByteSource;
-  readonly #pool: BufferPool;
+  readonly #pool: BufferPool; // of pieces
   readonly #limitBytes: number;
   #piece: ArrayBuffer;
   #lengthBytes = 0;
@@ -27,11 +44,11 @@ export class BodyReader {
   #rest: Uint8Array = new Uint8Array();
 
   /** `limitBytes`: pieces are no larger, whatever the pool's buffers hold. */
-  constructor(body: ReadableStream<Uint8Array<ArrayBuffer>>, pool: BufferPool, limitBytes: number) {
-    this.#source = openSource(body);
-    this.#pool = pool;
-    this.#limitBytes = Math.min(limitBytes, pool.sizeBytes);
-    this.#piece = pool.take();
+  constructor(body: ReadableStream<Uint8Array<ArrayBuffer>>, { pieces, reads }: BodyBuffers, limitBytes: number) {
+    this.#source = openSource(body, reads);
+    this.#pool = pieces;
+    this.#limitBytes = Math.min(limitBytes, pieces.sizeBytes);
+    this.#piece = pieces.take();
   }
 
   /** Bytes that {@link take} would yield. */
@@ -62,15 +79,12 @@ export class BodyReader {
     this.#rest = this.#rest.subarray(count);
   }
 
-  /** The piece, in a buffer of its own. */
+  /** The piece: the start of a buffer that is the taker's from now on, all of it. */
   take(): Uint8Array<ArrayBuffer> {
-    const length = this.#lengthBytes;
+    const piece = new Uint8Array(this.#piece, 0, this.#lengthBytes);
     this.#lengthBytes = 0;
-    // A part of a buffer cannot be handed to another thread without the rest of it.
-    if (length < this.#pool.sizeBytes) return new Uint8Array(this.#piece.slice(0, length));
-    const whole = new Uint8Array(this.#piece);
     this.#piece = this.#pool.take();
-    return whole;
+    return piece;
   }
 
   /** Ends the body; what was gathered can still be taken, once. */
@@ -90,22 +104,24 @@ interface ByteSource {
 }
 
 /** Reading into one buffer again and again takes half the time of being given a new one each time. */
-function openSource(body: ReadableStream<Uint8Array<ArrayBuffer>>): ByteSource {
+function openSource(body: ReadableStream<Uint8Array<ArrayBuffer>>, pool: BufferPool): ByteSource {
   let reader: ReadableStreamBYOBReader;
   try {
     reader = body.getReader({ mode: 'byob' });
   } catch {
     return openDefaultSource(body); // a browser whose bodies are no byte streams
   }
-  let buffer = new ArrayBuffer(READ_BYTES);
+  let buffer = pool.take();
   return {
     async read() {
       const { value } = await reader.read(new Uint8Array(buffer));
-      if (!value || value.byteLength === 0) return null;
-      buffer = value.buffer;
-      return value;
+      if (value) buffer = value.buffer;
+      return value && value.byteLength > 0 ? value : null;
     },
-    cancel: () => reader.cancel().catch(() => undefined),
+    async cancel() {
+      await reader.cancel().catch(() => undefined);
+      pool.give(buffer); // which a failed read has taken with it: the pool sees that
+    },
   };
 }
 

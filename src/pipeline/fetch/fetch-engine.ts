@@ -5,7 +5,6 @@
  * data, with byte arrays transferred. Errors cross whole once both sides have called `installErrorTransfer`.
  */
 import { transfer } from 'comlink';
-import { BufferPool } from '../../base/buffer-pool.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
@@ -15,7 +14,7 @@ import { HasherFactory } from '../../store/file-hasher.ts';
 import { CacheRecords } from '../../store/records.ts';
 import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
-import { PIECE_BYTES } from './body-reader.ts';
+import { createBodyBuffers } from './body-reader.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { SnapshotSession } from './snapshot-session.ts';
 import type { FetchAccess, SessionDeps } from './snapshot-session.ts';
@@ -43,14 +42,14 @@ export class FetchEngine {
   readonly #sessions = new Map<number, SnapshotSession>();
   readonly #operations = new Map<number, AbortController>();
   readonly #transfers = new Map<string, BlobTransfer>();
-  readonly #buffers = new BufferPool(PIECE_BYTES, MAX_IDLE_BUFFERS);
+  readonly #buffers = createBodyBuffers(DEFAULT_TUNING.connections);
   readonly #hashers: HasherFactory;
   #deps: Promise<SessionDeps> | null = null;
   #sweep: Promise<void> = Promise.resolve();
   #nextSession = 1;
 
   constructor(options: { readonly createHashWorker: () => Worker }) {
-    this.#hashers = new HasherFactory(options.createHashWorker, this.#buffers);
+    this.#hashers = new HasherFactory(options.createHashWorker, this.#buffers.pieces);
   }
 
   /** Opens the store and clears what a crash left. @throws LoadError `storage_unavailable` */
@@ -194,9 +193,6 @@ export class FetchEngine {
     return session;
   }
 }
-
-/** A piece for each connection, and as many on their way through the hash. */
-const MAX_IDLE_BUFFERS = 12;
 
 /** The browser gives the lock back when this worker is gone, however it went: that is how its client notices. */
 function holdForLife(name: string): Promise<void> {

@@ -5,11 +5,11 @@
  * sink at their true offset only; what arrived before a failure is kept and not asked for again; attempts without a new
  * byte are bounded; silence ends an attempt; nothing is left running once the promise settles.
  */
-import type { BufferPool } from '../../base/buffer-pool.ts';
 import { retry } from '../../base/retry.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
 import { BodyReader } from './body-reader.ts';
+import type { BodyBuffers } from './body-reader.ts';
 import { requestRange } from './range-request.ts';
 import type { RangeAnswer, RangeRequest } from './range-request.ts';
 import type { FetchTuning } from './tuning.ts';
@@ -24,7 +24,7 @@ export interface RangeSink {
   write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<number>;
   addNetworkBytes(count: number): void;
   /** Where its buffers come from; what is written goes back there once it has been hashed. */
-  readonly buffers: BufferPool;
+  readonly buffers: BodyBuffers;
   /** Shared by all connections of the file. */
   readonly server: ServerKnowledge;
 }

@@ -25,7 +25,7 @@ export interface FetchTuning {
 /** What a browser gets unless a test says otherwise. */
 export const DEFAULT_TUNING: FetchTuning = {
   connections: 6,
-  rangeBytes: 4 * 1024 * 1024,
+  rangeBytes: 2 * 1024 * 1024,
   checkpointBytes: 12 * 1024 * 1024,
   stallTimeoutMs: 20_000,
   headersTimeoutMs: 60_000,

@@ -18,6 +18,7 @@ import { median, round } from '../support/statistics.ts';
 import type { Floors, Timing } from './bench.worker.ts';
 
 const MB = 1e6;
+const MODEL = 'bench/model';
 const SHARD_COUNT = 4;
 const LATENCY_MS = 50;
 const LINES_MB_PER_SECOND = [12.5, 50];
@@ -156,11 +157,11 @@ interface MemoryResult {
 
 async function measureMemory(sizeBytes: number): Promise<MemoryResult | null> {
   return withBench(sizeBytes, async (bench) => {
-    // A first, small download, so that code and hash worker are there: what is left is what the bytes cost.
-    await bench.warm();
+    // The workers are there before the watch begins: what is left is what the bytes cost.
+    await bench.open();
     const watch = await watchMemory(bench.profileDir);
     if (watch === null) return null;
-    await bench.cache();
+    await bench.download();
     const { startBytes, peakBytes } = await watch.stop();
     return { modelBytes: sizeBytes, idleBytes: startBytes, peakBytes, extraBytes: peakBytes - startBytes };
   });
@@ -170,30 +171,36 @@ interface Bench {
   readonly hub: BenchHub;
   readonly profileDir: string;
   plain(): Promise<Timing>;
+  open(): Promise<void>;
+  download(): Promise<Timing>;
+  /** Both. */
   cache(): Promise<Timing>;
-  warm(): Promise<void>;
   floors(): Promise<Floors>;
 }
 
 async function withBench<T>(sizeBytes: number, work: (bench: Bench) => Promise<T>): Promise<T> {
   const server = await startPageServer('test/bench/fetch/index.html');
   const hub = await startHubProcess({
-    repositories: { 'bench/large': makeRepository(sizeBytes), 'bench/small': makeRepository(8 * MB) },
+    repositories: { [MODEL]: makeRepository(sizeBytes) },
   });
   const page = await openPage(server);
-  const download = async (modelId: string): Promise<Timing> =>
-    (await page.call('download', hub.endpoint, modelId)) as Timing;
+  const open = async (): Promise<void> => {
+    await page.call('open', hub.endpoint, MODEL);
+  };
+  const download = async (): Promise<Timing> => (await page.call('download')) as Timing;
   try {
     return await work({
       hub,
       profileDir: page.profileDir,
       plain: async () => {
-        const urls = listShards().map((path) => `${hub.endpoint}/bench/large/resolve/main/${path}`);
+        const urls = listShards().map((path) => `${hub.endpoint}/${MODEL}/resolve/main/${path}`);
         return (await page.call('plain', urls)) as Timing;
       },
-      cache: () => download('bench/large'),
-      warm: async () => {
-        await download('bench/small');
+      open,
+      download,
+      cache: async () => {
+        await open();
+        return download();
       },
       floors: async () => (await page.call('floors', sizeBytes)) as Floors,
     });

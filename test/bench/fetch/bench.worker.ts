@@ -3,7 +3,7 @@
  */
 import * as Comlink from 'comlink';
 import { installErrorTransfer } from '../../../src/base/comlink-errors.ts';
-import { openFetchService } from '../../../src/pipeline/fetch/service.ts';
+import { openFetchService, type FetchService, type SnapshotFiles } from '../../../src/pipeline/fetch/service.ts';
 import { resolveSnapshot } from '../../../src/pipeline/resolve.ts';
 import { BlobFiles } from '../../../src/store/blob-files.ts';
 import type { SyncFile } from '../../../src/store/blob-files.ts';
@@ -26,23 +26,32 @@ export interface Floors {
 }
 
 export class BenchWorker {
-  /** All weights into the empty cache, verified and recorded. */
-  async download(endpoint: string, modelId: string): Promise<Timing> {
+  #service: FetchService | null = null;
+  #files: SnapshotFiles | null = null;
+  #paths: readonly string[] = [];
+
+  /** Empties the cache, starts the fetch worker, and resolves: all that comes before the first weight byte. */
+  async open(endpoint: string, modelId: string): Promise<void> {
+    await this.#service?.dispose();
     const records = new CacheRecords();
     await deleteAll({ files: await BlobFiles.open(), records });
     const worker = new Worker(new URL('../../../workers/fetch.worker.ts', import.meta.url), { type: 'module' });
-    const service = await openFetchService(worker);
+    this.#service = await openFetchService(worker);
     const snapshot = await resolveSnapshot(
       { modelId, revision: 'main', offline: false },
       { hub: { endpoint, token: null }, bundledBaseUrl: null, records, retry: { baseDelayMs: 500 } },
     );
-    const files = await service.openSnapshot(snapshot, { endpoint, token: null });
-    const paths = snapshot.files.map(({ path }) => path).filter((path) => path.endsWith('.safetensors'));
+    this.#files = await this.#service.openSnapshot(snapshot, { endpoint, token: null });
+    this.#paths = snapshot.files.map(({ path }) => path).filter((path) => path.endsWith('.safetensors'));
+  }
+
+  /** All weights into the cache, verified and recorded. */
+  async download(): Promise<Timing> {
+    if (!this.#files) throw new Error('not open');
     const startMs = performance.now();
-    const { networkBytes, totalBytes } = await files.download(paths);
+    const { networkBytes, totalBytes } = await this.#files.download(this.#paths);
     const elapsedMs = performance.now() - startMs;
     if (networkBytes !== totalBytes) throw new Error(`${networkBytes} bytes for a file of ${totalBytes}`);
-    await service.dispose();
     return { sizeBytes: totalBytes, elapsedMs };
   }
 

@@ -5,7 +5,8 @@ import type { BenchWorker } from './bench.worker.ts';
 
 const worker = Comlink.wrap<BenchWorker>(new Worker(new URL('./bench.worker.ts', import.meta.url), { type: 'module' }));
 void serveCalls({
-  download: (endpoint: string, modelId: string) => worker.download(endpoint, modelId),
+  open: (endpoint: string, modelId: string) => worker.open(endpoint, modelId),
+  download: () => worker.download(),
   plain: (urls: readonly string[]) => worker.plain(urls),
   floors: (sizeBytes: number) => worker.floors(sizeBytes),
 });

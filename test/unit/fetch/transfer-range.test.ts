@@ -2,10 +2,10 @@
  * One connection against the real local hub, with Node's fetch and a sink in memory. (CORS, OPFS and several connections:
  * test/browser/fetch.)
  */
-import { BufferPool } from '../../../src/base/buffer-pool.ts';
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { LoadError } from '../../../src/contract/errors.ts';
+import { createBodyBuffers } from '../../../src/pipeline/fetch/body-reader.ts';
 import { transferRange, type RangeSink } from '../../../src/pipeline/fetch/transfer-range.ts';
 import { DEFAULT_TUNING } from '../../../src/pipeline/fetch/tuning.ts';
 import { addInterval, missingIntervals, type Interval } from '../../../src/store/intervals.ts';
@@ -24,7 +24,7 @@ afterAll(() => hub.close());
 beforeEach(() => hub.behave());
 
 class MemorySink implements RangeSink {
-  readonly buffers = new BufferPool(64 * 1024, 2);
+  readonly buffers = createBodyBuffers(1);
   readonly bytes = new Uint8Array(SIZE);
   readonly server = { directUrl: null as string | null, rangesWork: false, wholeOnly: false };
   intervals: readonly Interval[] = [];
