@@ -3,9 +3,10 @@
  * call and posts the result (`page-link.ts`).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { createServer } from 'vite';
+import { build, preview } from 'vite';
 import { NEXT_PATH, RESULT_PATH, type PageCall, type PageResult } from './page-link.ts';
 
 /** A running server. */
@@ -19,42 +20,39 @@ export interface PageServer {
   close(): Promise<void>;
 }
 
-/** `entry` is a page below the project's root. */
+/** `entry` is a page below the project's root; it is built as an app would be, and served. */
 export async function startPageServer(entry: string): Promise<PageServer> {
   const root = fileURLToPath(new URL('../../../', import.meta.url));
+  const outDir = `${root}node_modules/.bench/${dirname(entry)}`;
   const calls = new CallQueue();
-  const server = await createServer({
-    configFile: false,
-    root,
-    logLevel: 'error',
-    cacheDir: `${root}node_modules/.vite-bench/${entry.replaceAll('/', '-')}`,
-    // The headers that a page needs for threads.
-    server: {
+  const common = { configFile: false, root, logLevel: 'error', publicDir: false } as const;
+  await build({
+    ...common,
+    // In scripts' own addresses, so that no path is needed where a test host puts it.
+    base: './',
+    worker: { format: 'es' },
+    resolve: { dedupe: ['onnxruntime-web', 'onnxruntime-common'] },
+    build: { outDir, emptyOutDir: true, target: 'es2022', rollupOptions: { input: `${root}${entry}` } },
+  });
+  const server = await preview({
+    ...common,
+    build: { outDir },
+    preview: {
       port: 0,
       host: '127.0.0.1',
-      hmr: false,
-      watch: null,
+      // The headers that a page needs for threads.
       headers: { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' },
     },
-    worker: { format: 'es' },
-    // Found before the first page, so that no reload comes in between.
-    optimizeDeps: {
-      entries: [entry],
-      include: ['comlink', 'hash-wasm', 'idb-keyval', '@bufbuild/protobuf'],
-      exclude: ['onnxruntime-web', '@huggingface/transformers'],
-    },
-    resolve: { dedupe: ['onnxruntime-web', 'onnxruntime-common'] },
     plugins: [
       {
         name: 'bench-calls',
-        configureServer: ({ middlewares }) => {
+        configurePreviewServer: ({ middlewares }) => {
           middlewares.use(NEXT_PATH, (_, response) => calls.onNext(response));
           middlewares.use(RESULT_PATH, (request, response) => void calls.onResult(request, response));
         },
       },
     ],
   });
-  await server.listen();
   return {
     url: `${server.resolvedUrls?.local[0] ?? ''}${entry}`,
     pageReady: () => calls.ready(),

@@ -1,0 +1,258 @@
+/**
+ * `npm run bench -- [--models smollm2-135m,qwen2.5-0.5b] [--dtypes fp32,q8,q4] [--lines 12.5,50] [--rounds 3] [--gpu]`: what a load
+ * takes beyond the download and the upload that it cannot do without; what the first requests cost; memory; and how soon a
+ * model that does not fit is refused. The synthetic models have the shapes of real ones. On a software GPU the compute time
+ * of warm-up is not the load's: ratios are given with and without it.
+ */
+import { join } from 'node:path';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { fileURLToPath } from 'node:url';
+import type { Dtype } from '../../../src/contract/plan.ts';
+import { drawBars, type Bar } from '../support/bar-chart.ts';
+import { openPage, type BenchPage } from '../support/browser.ts';
+import { startHubProcess, type BenchHub } from '../support/hub.ts';
+import { startPageServer } from '../support/page-server.ts';
+import { watchMemory } from '../support/process-memory.ts';
+import { REPORT_FOLDER, writeReport, type Goal } from '../support/report.ts';
+import { median, round } from '../support/statistics.ts';
+import { makeSyntheticModel, MODEL_SHAPES, type ModelShape } from '../support/synthetic-model.ts';
+import type { LoadMeasure } from './page.ts';
+
+const MB = 1e6;
+const LATENCY_MS = 50;
+const BUNDLED = 'firstlight/storyteller-2m';
+
+interface Setup {
+  readonly hub: BenchHub;
+  readonly openPage: () => Promise<BenchPage>;
+  readonly rounds: number;
+}
+
+/** Runs what was asked for. */
+export async function run(args: string[]): Promise<void> {
+  const { values } = parseArgs({
+    args,
+    options: {
+      models: { type: 'string', default: 'smollm2-135m,qwen2.5-0.5b' },
+      dtypes: { type: 'string', default: 'fp32,q8,q4' },
+      lines: { type: 'string', default: '12.5,50' },
+      rounds: { type: 'string', default: '3' },
+      gpu: { type: 'boolean', default: false },
+      out: { type: 'string', default: REPORT_FOLDER },
+    },
+  });
+  const shapes = MODEL_SHAPES.filter((shape) => values.models.split(',').includes(shape));
+  const dtypes = values.dtypes.split(',') as Dtype[];
+  const lines = values.lines.split(',').map(Number);
+  const server = await startPageServer('test/bench/load/index.html');
+  const bundled = { main: { directory: fileURLToPath(new URL(`../../../public/models/${BUNDLED}`, import.meta.url)) } };
+  const hub = await startHubProcess({
+    repositories: {
+      [BUNDLED]: bundled,
+      ...Object.fromEntries(shapes.map((shape) => [toId(shape), makeSyntheticModel(shape).repository])),
+    },
+  });
+  const setup = {
+    hub,
+    openPage: () => openPage(server, { gpu: values.gpu }),
+    rounds: Number(values.rounds),
+  };
+  const results: ModelResult[] = [];
+  try {
+    const runtimeBytes = await measurePeak(setup, BUNDLED, 'fp32');
+    for (const shape of shapes) {
+      for (const dtype of dtypes) results.push(await measureModel(setup, shape, dtype, lines, runtimeBytes));
+    }
+  } finally {
+    hub.close();
+    await server.close();
+  }
+  await writeCharts(values.out, results);
+  await writeReport(join(values.out, 'load.json'), { goals: results.flatMap(toGoals), results });
+}
+
+interface ModelResult {
+  readonly shape: ModelShape;
+  readonly dtype: Dtype;
+  readonly cold: readonly ColdResult[];
+  readonly warm: WarmResult;
+  /** First token after ready ÷ the second request's; first token of a generation ÷ its later ones. */
+  readonly firstPrefillRatio: number;
+  readonly firstTokenRatio: number;
+  /** Peak above that of the bundled model's load; null where the system does not tell. */
+  readonly extraPeakBytes: number | null;
+  readonly refusal: { readonly code: string; readonly elapsedMs: number };
+}
+
+interface ColdResult {
+  readonly lineMbPerSecond: number;
+  readonly plainMs: number;
+  readonly readyMs: number;
+  /** Of it, after the last byte was on the device: compiling and the first runs. */
+  readonly warmUpMs: number;
+}
+
+interface WarmResult {
+  readonly readyMs: number;
+  readonly warmUpMs: number;
+  readonly floorMs: number;
+  readonly placedBytes: number;
+}
+
+async function measureModel(
+  setup: Setup,
+  shape: ModelShape,
+  dtype: Dtype,
+  lines: readonly number[],
+  runtimeBytes: number | null,
+): Promise<ModelResult> {
+  const { hub } = setup;
+  const id = toId(shape);
+  const name = `${shape} ${dtype}`;
+  const cold: ColdResult[] = [];
+  for (const line of lines) {
+    await hub.setThrottle({ bytesPerSecond: line * MB, latencyMs: LATENCY_MS });
+    cold.push(await withPage(setup, (page) => measureCold(page, hub, id, dtype, line)));
+    console.log(`  ${name} cold at ${line} MB/s: ${describe(cold.at(-1))}`);
+  }
+  await hub.setThrottle({});
+  const warm = await withPage(setup, async (page) => {
+    await load(page, hub, id, dtype, false);
+    const loads: LoadMeasure[] = [];
+    const floors: number[] = [];
+    for (let index = 0; index < setup.rounds; index++) {
+      loads.push(await load(page, hub, id, dtype, index === setup.rounds - 1));
+      floors.push((await page.call('floor', loads[0]?.report.bytes.toDevice)) as number);
+    }
+    return { loads, floors };
+  });
+  const last = warm.loads.at(-1) as LoadMeasure;
+  const warmResult = {
+    readyMs: median(warm.loads.map(({ readyMs }) => readyMs)),
+    warmUpMs: median(warm.loads.map(toWarmUpMs)),
+    floorMs: median(warm.floors),
+    placedBytes: last.report.bytes.toDevice,
+  };
+  console.log(`  ${name} warm: ${describe(warmResult)}`);
+  const peakBytes = await measurePeak(setup, id, dtype);
+  return {
+    shape,
+    dtype,
+    cold,
+    warm: warmResult,
+    firstPrefillRatio: last.firstPrefillMs / last.secondPrefillMs,
+    firstTokenRatio: (last.tokenMs[1] ?? NaN) / median(last.tokenMs.slice(2)),
+    extraPeakBytes: peakBytes === null || runtimeBytes === null ? null : peakBytes - runtimeBytes,
+    refusal: await withPage(setup, async (page) => {
+      return (await page.call('refuse', hub.endpoint, id)) as ModelResult['refusal'];
+    }),
+  };
+}
+
+async function measureCold(
+  page: BenchPage,
+  hub: BenchHub,
+  id: string,
+  dtype: Dtype,
+  lineMbPerSecond: number,
+): Promise<ColdResult> {
+  const url = `${hub.endpoint}/${id}/resolve/main/model.safetensors`;
+  const plainMs = (await page.call('plain', url)) as number;
+  await page.call('clear');
+  const measure = await load(page, hub, id, dtype, false);
+  return { lineMbPerSecond, plainMs, readyMs: measure.readyMs, warmUpMs: toWarmUpMs(measure) };
+}
+
+/** Peak over a cold load, bytes. */
+async function measurePeak(setup: Setup, id: string, dtype: Dtype): Promise<number | null> {
+  return withPage(setup, async (page) => {
+    const watch = await watchMemory(page.profileDir);
+    await load(page, setup.hub, id, dtype, false);
+    return watch === null ? null : (await watch.stop()).peakBytes;
+  });
+}
+
+async function load(page: BenchPage, hub: BenchHub, id: string, dtype: Dtype, requests: boolean): Promise<LoadMeasure> {
+  return (await page.call('load', hub.endpoint, id, dtype, requests)) as LoadMeasure;
+}
+
+/** A browser of its own, so that nothing is warm that should be cold. */
+async function withPage<T>(setup: Setup, work: (page: BenchPage) => Promise<T>): Promise<T> {
+  const page = await setup.openPage();
+  try {
+    return await work(page);
+  } finally {
+    await page.close();
+  }
+}
+
+/** What compiling and the first runs took once the last byte was on the device. */
+function toWarmUpMs({ report }: LoadMeasure): number {
+  const endOf = (name: string): number => report.stages.find(({ stage }) => stage === name)?.endMs ?? 0;
+  return Math.max(0, endOf('warmUp') - Math.max(endOf('fill'), endOf('fetch')));
+}
+
+function toGoals(result: ModelResult): Goal[] {
+  const { shape, dtype, cold, warm } = result;
+  const name = `${shape} ${dtype}`;
+  const atMost = (figure: string, value: number, limit: number): Goal => ({
+    figure: `${name}: ${figure}`,
+    value: round(value),
+    goal: `≤ ${limit}`,
+    met: value <= limit,
+  });
+  return [
+    ...cold.flatMap(({ lineMbPerSecond, plainMs, readyMs, warmUpMs }) => [
+      atMost(`cold ÷ download, ${lineMbPerSecond} MB/s`, readyMs / plainMs, 1.05),
+      atMost(`the same without warm-up's compute`, (readyMs - warmUpMs) / plainMs, 1.05),
+    ]),
+    atMost('warm ÷ OPFS read + writeBuffer', warm.readyMs / warm.floorMs, 1.3),
+    atMost(`the same without warm-up's compute`, (warm.readyMs - warm.warmUpMs) / warm.floorMs, 1.3),
+    atMost('first prefill ÷ second', result.firstPrefillRatio, 1.15),
+    atMost('first decoded token ÷ later ones', result.firstTokenRatio, 1.15),
+    ...(result.extraPeakBytes === null
+      ? []
+      : [atMost('peak MB above the bundled model', result.extraPeakBytes / MB, 64)]),
+    atMost('s to say that it does not fit', result.refusal.elapsedMs / 1000, 1),
+  ];
+}
+
+async function writeCharts(folder: string, results: readonly ModelResult[]): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const charts: Record<string, readonly Bar[]> = {
+    cold: results.flatMap(({ shape, dtype, cold }) =>
+      cold.map(({ lineMbPerSecond, plainMs, readyMs, warmUpMs }) => ({
+        label: `${shape} ${dtype}, ${lineMbPerSecond} MB/s`,
+        value: (readyMs - warmUpMs) / plainMs,
+        goal: 1.05,
+      })),
+    ),
+    warm: results.map(({ shape, dtype, warm }) => ({
+      label: `${shape} ${dtype}`,
+      value: (warm.readyMs - warm.warmUpMs) / warm.floorMs,
+      goal: 1.3,
+    })),
+    memory: results.flatMap(({ shape, dtype, extraPeakBytes }) =>
+      extraPeakBytes === null ? [] : [{ label: `${shape} ${dtype}`, value: extraPeakBytes / MB, goal: 64 }],
+    ),
+  };
+  const titles: Record<string, string> = {
+    cold: 'Cold load ÷ plain download, without the compute of warm-up',
+    warm: 'Warm load ÷ OPFS read and writeBuffer, without the compute of warm-up',
+    memory: 'Peak memory above the bundled model’s, MB',
+  };
+  for (const [name, bars] of Object.entries(charts)) {
+    await writeFile(join(folder, `${name}.svg`), drawBars(titles[name] ?? name, bars));
+  }
+}
+
+function toId(shape: ModelShape): string {
+  return `bench/${shape}`;
+}
+
+function describe(result: object | undefined): string {
+  return Object.entries(result ?? {})
+    .map(([key, value]) => `${key} ${round(value as number)}`)
+    .join(', ');
+}
