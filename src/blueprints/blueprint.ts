@@ -36,6 +36,8 @@ export interface GraphRequest {
   readonly binding: WeightBinding;
   /** Half-open range of layers; all of them for a whole model. */
   readonly layers: { readonly start: number; readonly end: number };
+  /** Layers as from the middle of a model, wherever they stand: hidden states in and out, no embedding, no head. */
+  readonly isInner?: boolean;
 }
 
 /** One model family. */

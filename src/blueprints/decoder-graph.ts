@@ -28,7 +28,7 @@ import { emitNorm } from './norm.ts';
 
 /** Builds the graph of a range of layers; all of them make a whole model. */
 export function buildDecoderGraph(request: GraphRequest): Uint8Array<ArrayBuffer> {
-  const { shape, kvType, layers, binding } = request;
+  const { shape, kvType, layers, binding, isInner = false } = request;
   assert(layers.start >= 0 && layers.start < layers.end && layers.end <= shape.layerCount, 'no such range of layers');
   const graph = new GraphBuilder();
   const weights = createGraphWeights(graph, request);
@@ -40,7 +40,7 @@ export function buildDecoderGraph(request: GraphRequest): Uint8Array<ArrayBuffer
     provider: binding === 'inputs' ? 'webgpu' : 'cpu',
   };
 
-  let stream = emitStart(context, layers.start);
+  let stream = layers.start === 0 && !isInner ? emitTokens(context) : emitStart(context);
   const attention: AttentionInputs = {
     seqlensK: graph.input('seqlens_k', 'int32', [1]),
     totalSequenceLength: graph.input('total_sequence_length', 'int32', [1]),
@@ -49,7 +49,7 @@ export function buildDecoderGraph(request: GraphRequest): Uint8Array<ArrayBuffer
   };
   for (let layer = layers.start; layer < layers.end; layer++) stream = emitLayer(context, stream, layer, attention);
 
-  if (layers.end === shape.layerCount) emitHead(context, stream);
+  if (layers.end === shape.layerCount && !isInner) emitHead(context, stream);
   else emitEnd(context, stream);
   return graph.build(`${shape.modelType} layers ${layers.start} to ${layers.end}`);
 }
@@ -79,13 +79,13 @@ function emitLayer(
   return { residual: between.residual, update: emitMlp(context, between.normed, layer) };
 }
 
-function emitStart(context: DecoderContext, firstLayer: number): ResidualStream {
-  const { graph, shape, activation } = context;
-  const residual =
-    firstLayer === 0
-      ? emitEmbedding(context, graph.input('input_ids', 'int64', [1, 'sequence_length']))
-      : graph.input('hidden_states', activation, ['sequence_length', shape.hiddenSize]);
-  return { residual, update: null };
+function emitTokens(context: DecoderContext): ResidualStream {
+  const ids = context.graph.input('input_ids', 'int64', [1, 'sequence_length']);
+  return { residual: emitEmbedding(context, ids), update: null };
+}
+
+function emitStart({ graph, shape, activation }: DecoderContext): ResidualStream {
+  return { residual: graph.input('hidden_states', activation, ['sequence_length', shape.hiddenSize]), update: null };
 }
 
 function emitEnd({ graph, shape, activation }: DecoderContext, { residual, update }: ResidualStream): void {

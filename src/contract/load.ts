@@ -96,6 +96,13 @@ export interface LoadReport {
     readonly prefillTokens: number;
     readonly prefillMs: number;
     readonly decodeMs: number;
+    /**
+     * Largest difference between the first layer on the GPU and on WebAssembly, as a share of its largest value; null where
+     * it was not compared (on WebAssembly, in float16, or a layer above 64 MiB).
+     */
+    readonly firstLayerDifference: number | null;
+    /** Largest difference from the model's own test, as a share of its spread; null where it brings none. */
+    readonly fixtureDifference: number | null;
   };
   readonly adapter: AdapterInfo | null;
   /** True where the network was away and the last known commit was used. */

@@ -3,6 +3,7 @@
  *
  * In: a plan. Out: {@link ModelGraphs}. Guarantees: every shape is right, every value absent.
  */
+import type { GraphRequest } from '../blueprints/blueprint.ts';
 import { findBlueprint } from '../blueprints/registry.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 
@@ -11,19 +12,30 @@ export interface ModelGraphs {
   readonly model: Uint8Array<ArrayBuffer>;
   /** Embedding, first layer and head: one of each kind of node that the model has, for warming up. */
   readonly skeleton: Uint8Array<ArrayBuffer>;
+  /** The first layer alone, hidden states in and out: for the device, and for WebAssembly, which proves the device right. */
+  readonly firstLayer: { readonly device: Uint8Array<ArrayBuffer>; readonly wasm: Uint8Array<ArrayBuffer> };
 }
 
 /** See the file's header. */
 export function buildGraphs(plan: LoadPlan): ModelGraphs {
-  const blueprint = findBlueprint({ model_type: plan.shape.modelType });
-  const build = (layerCount: number): Uint8Array<ArrayBuffer> =>
+  const { shape, weights, graphTensors, kvType } = plan;
+  const blueprint = findBlueprint({ model_type: shape.modelType });
+  const binding = plan.device === 'webgpu' ? 'inputs' : 'initializers';
+  const build = (layerCount: number, request: Pick<GraphRequest, 'binding' | 'isInner'>): Uint8Array<ArrayBuffer> =>
     blueprint.buildGraph({
-      shape: { ...plan.shape, layerCount },
-      weights: plan.weights,
-      graphTensors: plan.graphTensors,
-      kvType: plan.kvType,
-      binding: plan.device === 'webgpu' ? 'inputs' : 'initializers',
+      shape: { ...shape, layerCount },
+      weights,
+      graphTensors,
+      kvType,
       layers: { start: 0, end: layerCount },
+      ...request,
     });
-  return { model: build(plan.shape.layerCount), skeleton: build(1) };
+  return {
+    model: build(shape.layerCount, { binding }),
+    skeleton: build(1, { binding }),
+    firstLayer: {
+      device: build(1, { binding, isInner: true }),
+      wasm: build(1, { binding: 'initializers', isInner: true }),
+    },
+  };
 }

@@ -24,7 +24,7 @@ import { CachedDecoder } from './serve/cached-decoder.ts';
 import { ServedModel } from './serve/served-model.ts';
 import { TextTokenizer } from './serve/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
-import { readTextFiles } from './text-files.ts';
+import { readFixture, readTextFiles } from './text-files.ts';
 import { warmUp } from './warm-up/warm-up.ts';
 
 /** What a load works with; its events go to `onEvent`. */
@@ -64,8 +64,16 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
   const placed = await fetchOntoDevice(plan, graphs, repository, log, signal);
   const decoder = new CachedDecoder(placed.decoder);
   try {
-    const warmth = await log.run('warmUp', () =>
-      warmUp(decoder, plan.shape.vocabSize, signal, (notice) => log.notice('warmUp', notice)),
+    const warmth = await log.run('warmUp', async () =>
+      warmUp({
+        decoder,
+        plan,
+        adapter: placed.adapter,
+        compareFirstLayer: placed.compareFirstLayer,
+        fixture: await readFixture(repository, plan.shape.vocabSize, signal),
+        signal,
+        onNotice: (notice) => log.notice('warmUp', notice),
+      }),
     );
     log.start('serve');
     const texts = await readTextFiles(repository, signal);

@@ -4,6 +4,8 @@
  * In: a repository. Out: parsed JSON, null for what is not there. Every file but config.json may be absent.
  */
 import { LoadError } from '../contract/errors.ts';
+import { FIXTURE_PATH, parseFixture } from './warm-up/fixture.ts';
+import type { Fixture } from './warm-up/fixture.ts';
 import type { Repository } from './repository.ts';
 import type { TokenizerFiles } from './serve/text-tokenizer.ts';
 
@@ -30,7 +32,18 @@ export const TEXT_FILES: readonly string[] = [CONFIG, GENERATION_CONFIG, TOKENIZ
 /** Those of the files that the snapshot has: to be downloaded together with the weights. */
 export function listTextFiles({ snapshot }: Repository): string[] {
   const present = new Set(snapshot.files.map((file) => file.path));
-  return TEXT_FILES.filter((path) => present.has(path));
+  return [...TEXT_FILES, FIXTURE_PATH].filter((path) => present.has(path));
+}
+
+/** The model's own test, where it brings one. @throws LoadError `config_invalid`, and what reading throws */
+export async function readFixture(
+  repository: Repository,
+  vocabSize: number,
+  signal: AbortSignal,
+): Promise<Fixture | null> {
+  if (!listTextFiles(repository).includes(FIXTURE_PATH)) return null;
+  const bytes = await repository.files.readAll(FIXTURE_PATH, { signal });
+  return parseFixture(new TextDecoder().decode(bytes), vocabSize);
 }
 
 /** @throws LoadError `config_invalid` for what is no JSON object, and what reading throws */

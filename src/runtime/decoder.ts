@@ -73,6 +73,8 @@ export const GRAPH_IO = {
   seqlensK: 'seqlens_k', // int32 [1]: tokens in the cache after this run, minus one
   totalSequenceLength: 'total_sequence_length', // int32 [1]
   logits: 'logits', // float32 [1, V]
+  hiddenStates: 'hidden_states', // [S, hidden], into layers from the middle
+  hiddenStatesOut: 'hidden_states_out',
   pastKey: (layer: number) => `past_key_values.${layer}.key`, // [1, kvHeads, past, headDim]
   pastValue: (layer: number) => `past_key_values.${layer}.value`,
   presentKey: (layer: number) => `present.${layer}.key`,

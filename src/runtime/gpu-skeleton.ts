@@ -57,7 +57,8 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
   };
 }
 
-function toOneLayer(plan: LoadPlan): LoadPlan {
+/** The plan of a model that ends after its first layer. */
+export function toOneLayer(plan: LoadPlan): LoadPlan {
   const laterLayer = /^layers\.[1-9]/u;
   return {
     ...plan,

@@ -20,6 +20,7 @@ import type { BoundModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder.ts';
 import { createTokenChooser } from './gpu-token-chooser.ts';
 import type { StepBuffers, TokenChooser } from './gpu-token-chooser.ts';
+import { readBuffer } from './gpu-read-buffer.ts';
 import type { Ort } from './onnxruntime.ts';
 import { toRuntimeError } from './runtime-errors.ts';
 
@@ -137,7 +138,7 @@ export class GpuTokenLoop implements TokenLoop {
       device.queue.writeBuffer(step.seqlensK, 0, Uint32Array.of(position));
       device.queue.writeBuffer(step.totalSequenceLength, 0, Uint32Array.of(position + 1));
       await this.advance();
-      const found = await this.#readFloats(step.logits, expected.length);
+      const found = new Float32Array((await readBuffer(this.#parts.gpu, step.logits, expected.byteLength)).buffer);
       const worst = found.reduce((most, value, index) => Math.max(most, Math.abs(value - (expected[index] ?? 0))), 0);
       // Written so that NaN fails.
       if (!(worst <= tolerance)) {
@@ -152,21 +153,6 @@ export class GpuTokenLoop implements TokenLoop {
     const best = expected.reduce((a, b) => Math.max(a, b));
     if ((expected[chosen] ?? -Infinity) >= best - 2 * tolerance) return;
     throw new LoadError('output_mismatch', { message: `The GPU chose token ${chosen}, which is not the best.` });
-  }
-
-  async #readFloats(source: GPUBuffer, count: number): Promise<Float32Array> {
-    const { gpu } = this.#parts;
-    const usage = GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST;
-    const staging = gpu.ledger.createBuffer('staging', { label: 'proof', size: source.size, usage });
-    try {
-      const encoder = gpu.device.createCommandEncoder();
-      encoder.copyBufferToBuffer(source, 0, staging, 0, source.size);
-      gpu.device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(GPUMapMode.READ);
-      return new Float32Array(staging.getMappedRange(), 0, count).slice();
-    } finally {
-      staging.destroy();
-    }
   }
 
   #require(): Prepared {

@@ -233,6 +233,8 @@ test.describe('safetensors_invalid: headers that lie', () => {
   }
 });
 
+type CreateShaderModule = (this: GPUDevice, descriptor: GPUShaderModuleDescriptor) => GPUShaderModule;
+
 test.describe('devices', () => {
   test('no_adapter where WASM was refused; auto takes WASM', async ({ openHub, baseURL }) => {
     const browser = await chromium.launch({ ...findBrowser(), args: [...QUIET_FLAGS, '--disable-gpu'] });
@@ -275,6 +277,42 @@ test.describe('devices', () => {
       expect(end).toBeGreaterThan(start);
       const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device });
       expect(failure).toMatchObject({ code: 'output_mismatch', stage: 'warmUp', retryable: false });
+    });
+  }
+
+  // A driver that computes rubbish: one of its kernels is changed on its way to the GPU.
+  for (const [what, label, from, to] of [
+    ['every kernel of its kind: the first layer on WebAssembly finds it', 'QuickGelu', 'quick_gelu_v(a)', '1.1 * $&'],
+    [
+      'those of long prompts alone: short ones find it @long',
+      'FlashAttention',
+      'q_element_t(qk_scores[k])',
+      '-4.0 * $&',
+    ],
+  ] as const) {
+    test(`output_mismatch from a wrong kernel, ${what}`, async ({ app, openHub }) => {
+      const hub = await openHub({ [ID]: { main: { directory: FOLDER } } });
+      // Time to get at the worker before it opens a device.
+      hub.misbehave({ fault: { type: 'delay', beforeHeadersMs: 1_500 }, path: /config\.json/u, times: 1 });
+      const starting = app.waitForEvent('worker', (worker) => worker.url().includes('model.worker'));
+      const loading = tryLoad(app, ID, { endpoint: hub.endpoint, device: 'webgpu', dtype: 'fp32' });
+      const worker = await starting;
+      await worker.evaluate(
+        (change) => {
+          const create = Reflect.get(GPUDevice.prototype, 'createShaderModule') as CreateShaderModule;
+          Object.assign(GPUDevice.prototype, {
+            createShaderModule(this: GPUDevice, descriptor: GPUShaderModuleDescriptor) {
+              const isMeant = descriptor.label === change.label && descriptor.code.includes(change.from);
+              const code = isMeant ? descriptor.code.replace(change.from, change.to) : descriptor.code;
+              return create.call(this, { ...descriptor, code });
+            },
+          });
+        },
+        { label, from, to },
+      );
+      const failure = await loading;
+      expect(failure).toMatchObject({ code: 'output_mismatch', stage: 'warmUp' });
+      expect(failure?.message).toContain(what.startsWith('every') ? 'first layer' : 'same prompt');
     });
   }
 

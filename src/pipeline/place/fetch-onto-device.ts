@@ -11,6 +11,7 @@ import type { DownloadSummary } from '../../contract/cache.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
+import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import type { LedgerTotals } from '../../runtime/memory-ledger.ts';
 import { fillWeights } from '../fill/fill.ts';
 import type { ModelGraphs } from '../build.ts';
@@ -27,6 +28,8 @@ export interface PlacedModel {
   readonly decoder: Decoder;
   readonly adapter: AdapterInfo | null;
   readonly memory: () => LedgerTotals | null;
+  /** Null where there is nothing to compare WebAssembly with. */
+  readonly compareFirstLayer: () => Promise<LayerComparison | null>;
   readonly networkBytes: number;
   readonly cachedBytes: number;
   readonly deviceBytes: number;
@@ -84,6 +87,7 @@ async function fetchOntoGpu(
       decoder: place.decoder,
       adapter: place.adapter,
       memory: place.memory,
+      compareFirstLayer: place.compareFirstLayer,
       networkBytes: summary.networkBytes,
       cachedBytes: summary.cachedBytes,
       deviceBytes: place.buffers.writtenBytes(),
@@ -124,6 +128,7 @@ async function fetchOntoWasm(
     decoder,
     adapter: null,
     memory: () => null,
+    compareFirstLayer: () => Promise.resolve(null),
     networkBytes: summary.networkBytes,
     cachedBytes: summary.cachedBytes,
     deviceBytes,

@@ -11,6 +11,8 @@ import type { Decoder } from '../../runtime/decoder.ts';
 import { reserveGpuBuffers } from '../../runtime/gpu-buffers.ts';
 import type { GpuBuffers } from '../../runtime/gpu-buffers.ts';
 import { createGpuDecoder } from '../../runtime/gpu-decoder.ts';
+import { compareFirstLayer } from '../../runtime/gpu-first-layer.ts';
+import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import { createGpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { openGpu } from '../../runtime/gpu.ts';
@@ -24,6 +26,8 @@ export interface GpuPlace {
   /** For warming while the weights arrive; whoever warms it releases it. */
   readonly skeleton: GpuSkeleton;
   readonly buffers: GpuBuffers;
+  /** Once the weights are there: the first layer against WebAssembly. */
+  readonly compareFirstLayer: () => Promise<LayerComparison | null>;
   readonly adapter: AdapterInfo;
   readonly memory: () => LedgerTotals;
 }
@@ -38,7 +42,14 @@ export async function reserveOnGpu(plan: LoadPlan, graphs: ModelGraphs): Promise
     const decoder = await createGpuDecoder({ ...parts, graph: graphs.model });
     // After the decoder: compiled programs live as long as a session on the device does.
     const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton });
-    return { decoder, skeleton, buffers, adapter: gpu.adapter, memory: () => gpu.ledger.totals() };
+    return {
+      decoder,
+      skeleton,
+      buffers,
+      compareFirstLayer: () => compareFirstLayer(parts, graphs.firstLayer),
+      adapter: gpu.adapter,
+      memory: () => gpu.ledger.totals(),
+    };
   } catch (error) {
     gpu.destroy(); // takes every buffer with it
     throw error instanceof LoadError ? error.inStage('place') : error;

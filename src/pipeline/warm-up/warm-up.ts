@@ -1,14 +1,19 @@
 /**
  * Stage 7's second half: one prefill and one decode of the real model before it is called ready.
  *
- * In: a placed decoder. Out: {@link WarmUpResult}. Guarantees: the kernels of all paths are compiled, the logits are
- * finite numbers, the kernels for long and for short prompts agree, the token loop (where the device has one) is captured and gives the same logits, and nothing of the
- * warm-up stays in the KV cache.
+ * In: a placed decoder. Out: {@link WarmUpResult}. Guarantees: the kernels of all paths are compiled, the first layer gives
+ * what it gives on WebAssembly, the logits are finite numbers, the kernels for long and for short prompts agree, the token
+ * loop (where the device has one) is captured and gives the same logits, the model's own test (where it brings one) passes,
+ * and nothing of the warm-up stays in the KV cache.
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import { LoadError } from '../../contract/errors.ts';
-import type { LoadReport } from '../../contract/load.ts';
+import type { AdapterInfo, LoadReport } from '../../contract/load.ts';
+import type { LoadPlan } from '../../contract/plan.ts';
+import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import type { CachedDecoder } from '../serve/cached-decoder.ts';
+import type { Fixture } from './fixture.ts';
+import { checkFirstLayer, checkFixture } from './validate.ts';
 
 /** Long enough to take the kernels of long prompts (see `skeleton.ts`), and in halves those of short ones. */
 const PREFILL_TOKENS = 40;
@@ -16,20 +21,38 @@ const PREFILL_TOKENS = 40;
 /** Share of the logits' spread by which two kernels may differ: those that sum in another order stay far below it. */
 const TOLERANCE = 0.05;
 
-/** Timings of the first prefill and the first decode, ms. */
+/** Timings of the first prefill and the first decode, ms, and how far off the checks were. */
 export type WarmUpResult = Omit<LoadReport['warmUp'], 'skeletonMs'>;
 
+/** What warming up needs. */
+export interface WarmUpRequest {
+  readonly decoder: CachedDecoder;
+  readonly plan: Pick<LoadPlan, 'shape' | 'dtype'>;
+  readonly adapter: AdapterInfo | null;
+  readonly compareFirstLayer: () => Promise<LayerComparison | null>;
+  /** Null where the model brings none. */
+  readonly fixture: Fixture | null;
+  readonly signal: AbortSignal;
+  readonly onNotice: (message: string) => void;
+}
+
 /** @throws LoadError `output_mismatch`, `aborted`, `device_lost`, `out_of_memory`, `runtime_failed` */
-export async function warmUp(
-  decoder: CachedDecoder,
-  vocabSize: number,
-  signal: AbortSignal,
-  onNotice: (message: string) => void,
-): Promise<WarmUpResult> {
+export async function warmUp({
+  decoder,
+  plan,
+  adapter,
+  compareFirstLayer,
+  fixture,
+  signal,
+  onNotice,
+}: WarmUpRequest): Promise<WarmUpResult> {
+  const { vocabSize } = plan.shape;
   const prefillTokens = Math.min(PREFILL_TOKENS, decoder.contextTokens - 1);
   // Different ids, spread over the vocabulary, so that a damaged embedding has a chance to show.
   const ids = Array.from({ length: prefillTokens }, (_, index) => (index * 31 + 1) % vocabSize);
   try {
+    const firstLayerDifference = checkFirstLayer(await compareFirstLayer(), adapter);
+    throwIfAborted(signal);
     const startMs = performance.now();
     const prefillLogits = await decoder.logitsFor(ids, signal);
     const prefilledMs = performance.now();
@@ -44,7 +67,14 @@ export async function warmUp(
     throwIfAborted(signal);
     const notice = await decoder.prepareTokenLoop(decodeLogits);
     if (notice !== null) onNotice(notice);
-    return { prefillTokens, prefillMs: prefilledMs - startMs, decodeMs: decodedMs - checkedMs };
+    decoder.reset();
+    return {
+      prefillTokens,
+      prefillMs: prefilledMs - startMs,
+      decodeMs: decodedMs - checkedMs,
+      firstLayerDifference,
+      fixtureDifference: fixture && (await checkFixture(decoder, fixture, plan.dtype, adapter, signal)),
+    };
   } finally {
     decoder.reset();
   }
