@@ -41,6 +41,11 @@ export interface PlanOptions {
   readonly device?: LoadRequest['device'];
   /** Upper bound of prompt and answer together, in tokens. Default: the model's own, at most 2048. */
   readonly contextTokens?: number;
+  /**
+   * How many conversations keep their KV cache at once, 1 to 16, the running one included: going back to one of them costs its
+   * new tokens only. Default 2. Where the GPU has no room, fewer are kept ({@link LoadReport.memory} says how many).
+   */
+  readonly conversations?: number;
   /** For testing: plan and load as on a GPU with smaller limits. */
   readonly simulatedLimits?: SimulatedLimits;
   /** Ask the network for nothing. Default false: the cache is used without it only when the network is away. */
@@ -164,6 +169,7 @@ async function toRequest(model: ModelSource, options: PlanOptions): Promise<Load
     dtype: options.dtype ?? 'auto',
     device: options.device ?? 'auto',
     contextTokens: options.contextTokens ?? null,
+    conversations: options.conversations ?? null,
     simulatedLimits: options.simulatedLimits ?? null,
     offline: options.offline ?? false,
   };

@@ -20,6 +20,8 @@ export interface LoadRequest {
   readonly device: Device | 'auto';
   /** Upper bound for the KV cache in tokens; the plan may choose less. Null: the plan chooses. */
   readonly contextTokens: number | null;
+  /** How many conversations keep their KV cache at once, the running one included. Null: the plan chooses. */
+  readonly conversations: number | null;
   /** Plan and load as on a smaller GPU. Null: as on this one. */
   readonly simulatedLimits: SimulatedLimits | null;
   /** Take the last known commit and ask the network for nothing. */
@@ -85,7 +87,16 @@ export interface LoadReport {
   };
   readonly memory: {
     readonly weightBytes: number;
+    /** Of one conversation. */
     readonly kvCacheBytes: number;
+    /** That keep their keys and values at once: as many as asked for, or as the GPU had room for. */
+    readonly conversations: number;
+    /** The most that intermediate values take in a prefill of 512 tokens, as measured on this device; null on WASM. */
+    readonly activationBytes: number | null;
+    /** How many tokens of a prompt run at once, so that this stays within what was reserved; null on WASM. */
+    readonly prefillChunkTokens: number | null;
+    /** Tokens of all conversations that fit beside weights and measured activations; null on WASM. */
+    readonly kvBudgetTokens: number | null;
     /** All GPU buffers alive at ready, the runtime's own included; null on WASM. */
     readonly gpuBytes: number | null;
     readonly gpuPeakBytes: number | null;

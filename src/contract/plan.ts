@@ -184,6 +184,11 @@ export interface LoadPlan {
   readonly contextReason: string;
   /** The most that may be asked for here: what the checkpoint was made for, or less where the device's limits are lower. */
   readonly longestContextTokens: number;
+  /**
+   * Conversations whose keys and values are kept at once, the running one included. Those besides it take
+   * {@link PlanCosts.kvCacheBytes} each on top of {@link PlanCosts.deviceBytes}, where the device has room.
+   */
+  readonly conversations: number;
   /** Number format of keys and values in the cache. */
   readonly kvType: 'float32' | 'float16';
   /** The safetensors files that hold at least one needed tensor, in file order. */

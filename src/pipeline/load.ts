@@ -25,6 +25,7 @@ import { ServedModel } from './serve/served-model.ts';
 import { TextTokenizer } from './serve/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
 import { readFixture, readTextFiles } from './text-files.ts';
+import { makeBudget } from './warm-up/budget.ts';
 import { warmUp } from './warm-up/warm-up.ts';
 
 /** What a load works with; its events go to `onEvent`. */
@@ -62,7 +63,8 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
   );
   throwIfAborted(signal);
   const placed = await fetchOntoDevice(plan, graphs, repository, log, signal);
-  const decoder = new CachedDecoder(placed.decoder);
+  const budget = placed.skeleton && makeBudget(plan, placed.parkedCaches, placed.skeleton.activationBytes);
+  const decoder = new CachedDecoder(placed.decoder, budget?.chunkTokens);
   try {
     const warmth = await log.run('warmUp', async () =>
       warmUp({
@@ -93,10 +95,14 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
       memory: {
         weightBytes: plan.costs.weightBytes,
         kvCacheBytes: plan.costs.kvCacheBytes,
+        conversations: 1 + placed.parkedCaches,
+        activationBytes: placed.skeleton?.activationBytes ?? null,
+        prefillChunkTokens: budget?.chunkTokens ?? null,
+        kvBudgetTokens: budget?.kvTokens ?? null,
         gpuBytes: memory?.liveBytes ?? null,
         gpuPeakBytes: memory?.peakBytes ?? null,
       },
-      warmUp: { skeletonMs: placed.skeletonMs, ...warmth },
+      warmUp: { skeletonMs: placed.skeleton?.elapsedMs ?? null, ...warmth },
       adapter: placed.adapter,
       offline: repository.snapshot.offline,
       notices: log.notices,

@@ -19,6 +19,8 @@ export interface Decoder {
   run(ids: readonly number[], startPosition: number): Promise<Float32Array>;
   /** Decoding that needs no JavaScript between two tokens, where the device has it. */
   readonly tokenLoop?: TokenLoop;
+  /** Room for conversations besides the one in the cache. */
+  readonly parking?: KvParking;
   /** Gives back the session and every buffer. */
   release(): Promise<void>;
 }
@@ -44,6 +46,15 @@ export interface TokenLoop {
   choose(step: ChoiceStep): Promise<number>;
   /** Runs the token that was chosen last, at its position. */
   advance(): Promise<void>;
+}
+
+/** Copies between the KV cache and the slots of parked conversations. They take effect in the order of calls and runs. */
+export interface KvParking {
+  readonly slotCount: number;
+  /** Copies the cache's first `tokens` positions into a slot. */
+  park(slot: number, tokens: number): void;
+  /** Exchanges the cache's first `liveTokens` positions with the slot's first `parkedTokens`. */
+  swap(slot: number, liveTokens: number, parkedTokens: number): void;
 }
 
 /** How tokens are chosen; the rules are those of `pipeline/serve/sampling.ts` and of transformers.js. */

@@ -8,6 +8,7 @@ import { LoadError } from '../contract/errors.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { listCacheNames } from './decoder.ts';
 import type { GpuContext } from './gpu.ts';
+import type { MemoryLedger } from './memory-ledger.ts';
 
 /** `writeBuffer` copies into the GPU process; beyond this many bytes we wait until the GPU has taken them. */
 const MAX_STAGED_BYTES = 32 * 2 ** 20;
@@ -20,6 +21,8 @@ export interface GpuBuffers {
   readonly weights: ReadonlyMap<string, GPUBuffer>;
   /** By the name of the past input, e.g. `past_key_values.0.key`. */
   readonly kvCaches: ReadonlyMap<string, GPUBuffer>;
+  /** One set a parked conversation, named as {@link kvCaches}: as many of those that the plan wants as the device has room for. */
+  readonly parkedCaches: readonly ReadonlyMap<string, GPUBuffer>[];
   /** Writes into a weight buffer; offset and length in multiples of 4 bytes. */
   write(bufferName: string, offsetBytes: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Resolves when everything written so far has reached the GPU. */
@@ -35,32 +38,40 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
   const weights = new Map<string, GPUBuffer>();
   const kvCaches = new Map<string, GPUBuffer>();
+  const allowance: GPUBuffer[] = [];
+  const parkedCaches: ReadonlyMap<string, GPUBuffer>[] = [];
   const destroy = (): void => {
-    for (const buffer of [...weights.values(), ...kvCaches.values()]) buffer.destroy();
+    const parked = parkedCaches.flatMap((caches) => [...caches.values()]);
+    for (const buffer of [...weights.values(), ...kvCaches.values(), ...parked]) buffer.destroy();
   };
 
-  device.pushErrorScope('validation');
-  device.pushErrorScope('out-of-memory');
-  try {
+  const refusal = await tryAllocation(device, () => {
     for (const { name, sizeBytes } of plan.weights.flatMap((weight) => weight.buffers)) {
       weights.set(name, ledger.createBuffer('weights', { label: name, size: alignSize(sizeBytes), usage }));
     }
-    for (const { past } of listCacheNames(plan.shape)) {
-      const size = alignSize(kvCacheSizeBytes(plan));
-      kvCaches.set(past, ledger.createBuffer('kvCache', { label: past, size, usage }));
+    createCaches(plan, ledger, usage, kvCaches);
+    // Room for activations, which the runtime allocates itself: held until all that stays has its place, then given back.
+    const pieceBytes = alignSize(Math.min(plan.costs.activationBytes, largestBinding(plan, device.limits)));
+    for (let sum = 0; sum < plan.costs.activationBytes; sum += pieceBytes) {
+      allowance.push(ledger.createBuffer('staging', { label: 'activation allowance', size: pieceBytes, usage }));
     }
-  } catch (error) {
-    // createBuffer itself throws where the implementation refuses the size outright (RangeError) or the device is gone.
-    await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+  });
+  if (refusal !== null) {
+    for (const buffer of allowance) buffer.destroy();
     destroy();
-    throw outOfMemory(plan, error);
+    throw outOfMemory(plan, refusal);
   }
-  const memoryError = await device.popErrorScope();
-  const validationError = await device.popErrorScope();
-  if (memoryError ?? validationError) {
-    destroy();
-    throw outOfMemory(plan, new Error((memoryError ?? validationError)?.message));
+  // Parked conversations are worth having, but no model has to do with less for them.
+  while (parkedCaches.length < plan.conversations - 1) {
+    const caches = new Map<string, GPUBuffer>();
+    const noRoom = await tryAllocation(device, () => createCaches(plan, ledger, usage, caches));
+    if (noRoom !== null) {
+      for (const buffer of caches.values()) buffer.destroy();
+      break;
+    }
+    parkedCaches.push(caches);
   }
+  for (const buffer of allowance) buffer.destroy();
 
   let stagedBytes = 0;
   let writtenBytes = 0;
@@ -71,6 +82,7 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
   return {
     weights,
     kvCaches,
+    parkedCaches,
     async write(bufferName, offsetBytes, bytes) {
       const buffer = weights.get(bufferName);
       if (!buffer) throw new LoadError('internal', { message: `no GPU buffer is named ${bufferName}` });
@@ -87,17 +99,48 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
   };
 }
 
+/** Runs `allocate`; yields null, or why the device refused some of it, which is then no buffer to use. */
+async function tryAllocation(device: GPUDevice, allocate: () => void): Promise<unknown> {
+  device.pushErrorScope('validation');
+  device.pushErrorScope('out-of-memory');
+  let thrown: unknown = null;
+  try {
+    allocate();
+  } catch (error) {
+    // createBuffer itself throws where the implementation refuses the size outright (RangeError) or the device is gone.
+    thrown = error;
+  }
+  const memoryError = await device.popErrorScope();
+  const validationError = await device.popErrorScope();
+  if (thrown !== null) return thrown;
+  const refused = memoryError ?? validationError;
+  return refused === null ? null : new Error(refused.message);
+}
+
+function createCaches(
+  plan: LoadPlan,
+  ledger: MemoryLedger,
+  usage: GPUBufferUsageFlags,
+  caches: Map<string, GPUBuffer>,
+): void {
+  const size = alignSize(kvCacheSizeBytes(plan));
+  for (const { past } of listCacheNames(plan.shape)) {
+    caches.set(past, ledger.createBuffer('kvCache', { label: past, size, usage }));
+  }
+}
+
 /** Bytes of one layer's key (or value) cache: [1, kvHeads, contextTokens, headDim]. */
 function kvCacheSizeBytes({ shape, contextTokens, kvType }: LoadPlan): number {
   return shape.kvHeadCount * contextTokens * shape.headDim * (kvType === 'float16' ? 2 : 4);
 }
 
+function largestBinding(plan: LoadPlan, limits: GPUSupportedLimits): number {
+  const planned = plan.limits?.maxBufferBytes ?? Infinity;
+  return Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize, planned);
+}
+
 function checkLimits(plan: LoadPlan, limits: GPUSupportedLimits): void {
-  const largestAllowed = Math.min(
-    limits.maxBufferSize,
-    limits.maxStorageBufferBindingSize,
-    plan.limits?.maxBufferBytes ?? Infinity,
-  );
+  const largestAllowed = largestBinding(plan, limits);
   const sizes = plan.weights.flatMap((weight) => weight.buffers.map(({ name, sizeBytes }) => ({ name, sizeBytes })));
   sizes.push({ name: 'the KV cache of one layer', sizeBytes: kvCacheSizeBytes(plan) });
   const tooLarge = sizes.filter(({ sizeBytes }) => alignSize(sizeBytes) > largestAllowed);

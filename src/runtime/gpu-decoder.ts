@@ -11,6 +11,7 @@ import { GRAPH_IO, listCacheNames } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuBuffers } from './gpu-buffers.ts';
+import { createGpuKvParking } from './gpu-kv-parking.ts';
 import { GpuTokenLoop } from './gpu-token-loop.ts';
 import type { GpuContext } from './gpu.ts';
 import type { Ort } from './onnxruntime.ts';
@@ -62,6 +63,7 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
   return {
     contextTokens: plan.contextTokens,
     tokenLoop,
+    parking: createGpuKvParking({ gpu, plan, live: buffers.kvCaches, slots: buffers.parkedCaches }),
     async run(ids, startPosition) {
       const outputs = await run(ids, startPosition, null);
       return outputs[GRAPH_IO.logits]?.data as Float32Array; // [V]

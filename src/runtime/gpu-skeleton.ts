@@ -16,6 +16,8 @@ import { toRuntimeError } from './runtime-errors.ts';
 export interface GpuSkeleton {
   /** Runs a prompt of so many tokens (or, for 1, a decode step), whatever the buffers hold. */
   run(tokenCount: number): Promise<void>;
+  /** As {@link run}; yields the most that the runtime's own buffers took meanwhile, bytes. */
+  profile(tokenCount: number): Promise<number>;
   release(): Promise<void>;
 }
 
@@ -33,19 +35,25 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
   } catch (error) {
     throw toRuntimeError(error, 'creating the skeleton session', gpu.lostReason());
   }
+  const run = async (tokenCount: number): Promise<void> => {
+    const feeds = {
+      ...bound.feeds,
+      [GRAPH_IO.inputIds]: new ort.Tensor('int64', new BigInt64Array(tokenCount), [1, tokenCount]),
+      [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(tokenCount - 1), [1]),
+      [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(tokenCount), [1]),
+    };
+    try {
+      await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: null });
+    } catch (error) {
+      throw toRuntimeError(error, 'running the skeleton', gpu.lostReason());
+    }
+  };
   return {
-    async run(tokenCount) {
-      const feeds = {
-        ...bound.feeds,
-        [GRAPH_IO.inputIds]: new ort.Tensor('int64', new BigInt64Array(tokenCount), [1, tokenCount]),
-        [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(tokenCount - 1), [1]),
-        [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(tokenCount), [1]),
-      };
-      try {
-        await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: null });
-      } catch (error) {
-        throw toRuntimeError(error, 'running the skeleton', gpu.lostReason());
-      }
+    run,
+    async profile(tokenCount) {
+      gpu.ledger.restartPeaks();
+      await run(tokenCount);
+      return gpu.ledger.totals().peakBytesByPurpose.runtime;
     },
     async release() {
       // Half-filled weights may have left numbers in the cache that are none, and 0 × NaN is NaN in a masked tile too.

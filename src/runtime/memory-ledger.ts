@@ -14,12 +14,15 @@ export interface LedgerTotals {
   readonly peakBytes: number;
   readonly liveBuffers: number;
   readonly liveBytesByPurpose: Readonly<Record<BufferPurpose, number>>;
+  /** Since {@link MemoryLedger.restartPeaks}, or ever. */
+  readonly peakBytesByPurpose: Readonly<Record<BufferPurpose, number>>;
 }
 
 /** The account of one device, from the moment of its construction. */
 export class MemoryLedger {
   readonly #device: GPUDevice;
   readonly #live: Record<BufferPurpose, number> = { weights: 0, kvCache: 0, staging: 0, runtime: 0 };
+  #peaks: Record<BufferPurpose, number> = { ...this.#live };
   #purpose: BufferPurpose = 'runtime';
   #liveBytes = 0;
   #peakBytes = 0;
@@ -41,12 +44,18 @@ export class MemoryLedger {
     }
   }
 
+  /** Peaks by purpose count from now on; the peak of all together does not. */
+  restartPeaks(): void {
+    this.#peaks = { ...this.#live };
+  }
+
   totals(): LedgerTotals {
     return {
       liveBytes: this.#liveBytes,
       peakBytes: this.#peakBytes,
       liveBuffers: this.#liveBuffers,
       liveBytesByPurpose: { ...this.#live },
+      peakBytesByPurpose: { ...this.#peaks },
     };
   }
 
@@ -68,6 +77,7 @@ export class MemoryLedger {
 
   #book(purpose: BufferPurpose, bytes: number, buffers: number): void {
     this.#live[purpose] += bytes;
+    this.#peaks[purpose] = Math.max(this.#peaks[purpose], this.#live[purpose]);
     this.#liveBytes += bytes;
     this.#liveBuffers += buffers;
   }

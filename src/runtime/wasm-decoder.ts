@@ -8,7 +8,7 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
 import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO, listCacheNames } from './decoder.ts';
-import type { Decoder } from './decoder.ts';
+import type { Decoder, KvParking } from './decoder.ts';
 import { LazyBytes } from './lazy-bytes.ts';
 import type { Ort } from './onnxruntime.ts';
 import { toRuntimeError } from './runtime-errors.ts';
@@ -49,6 +49,7 @@ export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDe
 
   return {
     contextTokens: plan.contextTokens,
+    parking: cache.parking(plan.conversations - 1),
     async run(ids, startPosition) {
       cache.truncate(startPosition);
       const total = startPosition + ids.length;
@@ -102,6 +103,26 @@ class GrowingCache {
     this.#length = 0;
   }
 
+  /** Tensors are never written to, so that parking one conversation more is a matter of names. */
+  parking(slotCount: number): KvParking {
+    const slots = new Map<number, { readonly tensors: Record<string, Tensor>; readonly length: number }>();
+    const park = (slot: number, tokens: number): void => {
+      this.truncate(tokens);
+      slots.set(slot, { tensors: this.#tensors, length: this.#length });
+    };
+    return {
+      slotCount,
+      park,
+      swap: (slot, liveTokens, parkedTokens) => {
+        const parked = slots.get(slot);
+        if (liveTokens > 0) park(slot, liveTokens);
+        else slots.delete(slot);
+        if (parked) [this.#tensors, this.#length] = [parked.tensors, parked.length];
+        this.truncate(parkedTokens);
+      },
+    };
+  }
+
   /** Keeps the first `length` positions of every head. */
   truncate(length: number): void {
     if (length === this.#length) return;
@@ -110,6 +131,7 @@ class GrowingCache {
       return;
     }
     const { kvHeadCount, headDim } = this.#plan.shape;
+    const truncated: Record<string, Tensor> = {};
     for (const { past } of this.#names) {
       const old = this.#tensors[past]?.data as Float32Array;
       const kept = new Float32Array(kvHeadCount * length * headDim);
@@ -117,8 +139,9 @@ class GrowingCache {
         const start = head * this.#length * headDim;
         kept.set(old.subarray(start, start + length * headDim), head * length * headDim);
       }
-      this.#tensors[past] = this.#makeTensor(kept, length);
+      truncated[past] = this.#makeTensor(kept, length);
     }
+    this.#tensors = truncated;
     this.#length = length;
   }
 

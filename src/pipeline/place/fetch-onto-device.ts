@@ -19,6 +19,7 @@ import type { Repository } from '../repository.ts';
 import type { StageLog } from '../stage-log.ts';
 import { listTextFiles } from '../text-files.ts';
 import { warmSkeleton } from '../warm-up/skeleton.ts';
+import type { SkeletonResult } from '../warm-up/skeleton.ts';
 import { reserveOnGpu } from './place-on-gpu.ts';
 import type { GpuPlace } from './place-on-gpu.ts';
 import { placeOnWasm } from './place-on-wasm.ts';
@@ -33,8 +34,10 @@ export interface PlacedModel {
   readonly networkBytes: number;
   readonly cachedBytes: number;
   readonly deviceBytes: number;
-  /** How long the skeleton took, beside the download; null where there is none. */
-  readonly skeletonMs: number | null;
+  /** What the skeleton's runs told, beside the download; null where there is none. */
+  readonly skeleton: SkeletonResult | null;
+  /** Conversations besides the live one that have their room. */
+  readonly parkedCaches: number;
 }
 
 /** @throws LoadError of the stages fetch, fill and place */
@@ -59,7 +62,7 @@ async function fetchOntoGpu(
   log.start('place');
   const place = await reserveOnGpu(plan, graphs);
   try {
-    const [summary, , skeletonMs] = await runTogether<readonly [DownloadSummary, undefined, number]>(signal, [
+    const [summary, , skeleton] = await runTogether<readonly [DownloadSummary, undefined, SkeletonResult]>(signal, [
       (either) => download(plan, repository, log, either),
       async (either) => {
         await log.run('fill', () =>
@@ -72,9 +75,8 @@ async function fetchOntoGpu(
       },
       async (either) => {
         log.start('warmUp');
-        const startMs = performance.now();
-        await warmSkeleton(place.skeleton, plan.contextTokens, either);
-        return performance.now() - startMs;
+        const { contextTokens } = plan;
+        return warmSkeleton(place.skeleton, { contextTokens, isSoftware: place.adapter.isFallbackAdapter }, either);
       },
     ]);
     if (summary.restarted.length > 0) {
@@ -91,7 +93,8 @@ async function fetchOntoGpu(
       networkBytes: summary.networkBytes,
       cachedBytes: summary.cachedBytes,
       deviceBytes: place.buffers.writtenBytes(),
-      skeletonMs,
+      skeleton,
+      parkedCaches: place.buffers.parkedCaches.length,
     };
   } catch (error) {
     await place.decoder.release();
@@ -132,7 +135,8 @@ async function fetchOntoWasm(
     networkBytes: summary.networkBytes,
     cachedBytes: summary.cachedBytes,
     deviceBytes,
-    skeletonMs: null,
+    skeleton: null,
+    parkedCaches: plan.conversations - 1,
   };
 }
 

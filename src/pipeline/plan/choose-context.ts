@@ -1,5 +1,5 @@
 /**
- * How many tokens the KV cache of a plan holds. Pure.
+ * How many tokens the KV cache of a plan holds, and for how many conversations. Pure.
  */
 import { LoadError } from '../../contract/errors.ts';
 
@@ -36,4 +36,19 @@ export function chooseContextTokens(
   if (wanted === maxContextTokens) return { value: wanted, reason: 'All that the checkpoint was made for.' };
   const most = Math.min(maxContextTokens, longest.tokens);
   return { value: wanted, reason: `Enough for most conversations; up to ${most} may be asked for.` };
+}
+
+/** One that runs, and one to come back to: a page that asks something aside loses nothing. */
+const DEFAULT_CONVERSATIONS = 2;
+
+const MAX_CONVERSATIONS = 16;
+
+/** What was asked for or a default. @throws LoadError `invalid_argument` */
+export function chooseConversations(requested: number | null): number {
+  if (requested === null) return DEFAULT_CONVERSATIONS;
+  if (Number.isSafeInteger(requested) && requested >= 1 && requested <= MAX_CONVERSATIONS) return requested;
+  throw new LoadError('invalid_argument', {
+    message: `conversations is ${requested}; it must be a whole number from 1 to ${MAX_CONVERSATIONS}.`,
+    detail: { conversations: requested },
+  });
 }

@@ -13,7 +13,7 @@ import type { FileStatus } from '../../contract/cache.ts';
 import type { AdapterInfo, LoadRequest } from '../../contract/load.ts';
 import type { Device, Dtype, LoadPlan, PlannedWeight, TensorSource } from '../../contract/plan.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
-import type { Choice } from './choose-context.ts';
+import { type Choice, chooseConversations } from './choose-context.ts';
 import { ALL_DTYPES, chooseDevice, chooseDtype, type DtypeQuestion } from './choose.ts';
 import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
 import { chooseKvType, type WeightLayout } from './encoding.ts';
@@ -27,7 +27,7 @@ import { cutSources } from './split-rows.ts';
 export interface PlanInput {
   readonly snapshot: Snapshot;
   readonly request: Pick<LoadRequest, 'dtype' | 'device' | 'contextTokens'> &
-    Partial<Pick<LoadRequest, 'simulatedLimits'>>;
+    Partial<Pick<LoadRequest, 'simulatedLimits' | 'conversations'>>;
   /** Null where the browser has no WebGPU adapter. */
   readonly adapter: AdapterInfo | null;
   readonly readAll: ReadAll;
@@ -90,6 +90,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     contextTokens: sizing.context.value,
     contextReason: sizing.context.reason,
     longestContextTokens: sizing.longestContextTokens,
+    conversations: chooseConversations(request.conversations ?? null),
     kvType: chooseKvType(dtype.value),
     weightFiles,
     weights: sizing.weights.flatMap(({ spec, layouts }) =>

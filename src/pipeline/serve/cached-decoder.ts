@@ -2,26 +2,32 @@
  * A decoder that remembers which tokens its KV cache holds and runs only what is new.
  *
  * In: whole sequences. Out: logits of their last position. Guarantees: the longest common prefix with the cache is never
- * computed again (a conversation's next turn pays for its tail only); after a failed or aborted run the cache holds exactly
+ * computed again (a conversation's next turn pays for its tail only, also after another conversation where the decoder has room
+ * to park one); after a failed or aborted run the cache holds exactly
  * what was finished; long prompts run in chunks, between which an abort takes effect.
  */
 import { throwIfAborted, yieldToEvents } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import type { Decoder, TokenLoop } from '../../runtime/decoder.ts';
+import { Conversations } from './conversations.ts';
 
 /** Bounds the activations of a prefill and the time until an abort is noticed. */
-const PREFILL_CHUNK_TOKENS = 512;
+export const PREFILL_CHUNK_TOKENS = 512;
 
 /** See the file's header. */
 export class CachedDecoder {
   readonly #decoder: Decoder;
-  #cachedIds: number[] = [];
+  readonly #conversations: Conversations;
+  readonly #chunkTokens: number;
   #reusedTokens = 0;
   #tokenLoop: TokenLoop | null = null;
 
-  constructor(decoder: Decoder) {
+  /** `chunkTokens`: how many tokens of a prompt run at once; what profiling found to fit. */
+  constructor(decoder: Decoder, chunkTokens = PREFILL_CHUNK_TOKENS) {
     this.#decoder = decoder;
+    this.#chunkTokens = chunkTokens;
+    this.#conversations = new Conversations(decoder.parking ?? null);
   }
 
   get contextTokens(): number {
@@ -45,8 +51,8 @@ export class CachedDecoder {
    */
   async prepareTokenLoop(logits: Float32Array): Promise<string | null> {
     const loop = this.#decoder.tokenLoop;
-    const position = this.#cachedIds.length - 1;
-    const id = this.#cachedIds[position];
+    const position = this.#conversations.liveIds.length - 1;
+    const id = this.#conversations.liveIds[position];
     if (!loop || id === undefined) return null;
     try {
       await loop.prepare(id, position, logits);
@@ -81,12 +87,12 @@ export class CachedDecoder {
 
   /** The token loop ran these tokens, after all that the cache held. */
   append(ids: readonly number[]): void {
-    for (const id of ids) this.#cachedIds.push(id);
+    this.#conversations.append(ids);
   }
 
-  /** Forgets everything that the cache holds. */
+  /** Forgets everything that the cache holds, parked conversations too. */
   reset(): void {
-    this.#cachedIds = [];
+    this.#conversations.clear();
   }
 
   release(): Promise<void> {
@@ -104,13 +110,13 @@ export class CachedDecoder {
     if (ids.length === 0) throw new LoadError('invalid_argument', { message: 'A prompt needs at least one token.' });
     if (ids.length > this.contextTokens) throw contextExceeded(ids.length, this.contextTokens);
     // The last token always runs: its logits are what is asked for, and the cache keeps none.
-    const start = Math.min(commonPrefixLength(this.#cachedIds, ids), ids.length - 1);
+    const start = Math.min(this.#conversations.switchTo(ids), ids.length - 1);
     this.#reusedTokens = start;
-    this.#cachedIds.length = start;
-    for (let position = start; position < ids.length; position += PREFILL_CHUNK_TOKENS) {
+    this.#conversations.truncate(start);
+    for (let position = start; position < ids.length; position += this.#chunkTokens) {
       await yieldToEvents();
       throwIfAborted(signal);
-      const chunk = ids.slice(position, position + PREFILL_CHUNK_TOKENS);
+      const chunk = ids.slice(position, position + this.#chunkTokens);
       await run(chunk, position);
       this.append(chunk);
     }
@@ -124,11 +130,4 @@ export function contextExceeded(promptTokens: number, contextTokens: number): Lo
     stage: 'serve',
     detail: { promptTokens, contextTokens },
   });
-}
-
-function commonPrefixLength(a: readonly number[], b: readonly number[]): number {
-  const limit = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < limit && a[length] === b[length]) length++;
-  return length;
 }

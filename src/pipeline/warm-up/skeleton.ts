@@ -1,26 +1,51 @@
 /**
- * Stage 7's first half: compiles every kernel while the weights are still on their way.
+ * Stage 7's first half: compiles every kernel while the weights are still on their way, and measures what a prefill takes.
  *
- * In: the skeleton of the model. Out: nothing but compiled programs in the device's cache. Guarantees: an abort takes effect
- * between two runs. Compiling needs shapes, not values, so the weights may be zeros, or half there.
+ * In: the skeleton of the model. Out: {@link SkeletonResult}, and compiled programs in the device's cache. Guarantees: an abort
+ * takes effect between two runs. Compiling and measuring need shapes, not values, so the weights may be zeros, or half there.
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
+import { PREFILL_CHUNK_TOKENS } from '../serve/cached-decoder.ts';
 
 /**
  * One prompt length of each class that compiles kernels of its own in onnxruntime-web 1.31.0-dev.20260914: one token (decode),
  * 2 to 3, 4 to 31, 32 and more. Found by counting the pipelines that runs of 1 to 4,096 tokens create, with and without a
- * past, in float32 and 4 bits; lengths between the classes' ends created none.
+ * past, in float32 and 4 bits; lengths between the classes' ends created none. The longest class is compiled by the
+ * run that is measured.
  */
-const LENGTH_CLASSES = [32, 4, 2, 1];
+const SHORT_CLASSES = [4, 2, 1];
+
+/** A software GPU computes on the CPU that the download needs, so it is given less; activations grow with the tokens. */
+const SOFTWARE_PROFILE_TOKENS = 64;
+
+/** What the skeleton's runs told. */
+export interface SkeletonResult {
+  readonly elapsedMs: number;
+  /** The most that the runtime's own buffers took in a prefill of {@link PREFILL_CHUNK_TOKENS}, bytes. */
+  readonly activationBytes: number;
+}
 
 /** Takes over the skeleton and releases it. @throws LoadError `aborted`, `device_lost`, `out_of_memory`, `runtime_failed` */
-export async function warmSkeleton(skeleton: GpuSkeleton, contextTokens: number, signal: AbortSignal): Promise<void> {
+export async function warmSkeleton(
+  skeleton: GpuSkeleton,
+  { contextTokens, isSoftware }: { readonly contextTokens: number; readonly isSoftware: boolean },
+  signal: AbortSignal,
+): Promise<SkeletonResult> {
+  const startMs = performance.now();
   try {
-    for (const tokenCount of LENGTH_CLASSES) {
+    const longest = Math.min(isSoftware ? SOFTWARE_PROFILE_TOKENS : PREFILL_CHUNK_TOKENS, contextTokens);
+    throwIfAborted(signal);
+    const measuredBytes = await skeleton.profile(longest);
+    for (const tokenCount of SHORT_CLASSES) {
       throwIfAborted(signal);
       if (tokenCount <= contextTokens) await skeleton.run(tokenCount);
     }
+    const most = Math.min(PREFILL_CHUNK_TOKENS, contextTokens);
+    return {
+      elapsedMs: performance.now() - startMs,
+      activationBytes: Math.ceil((measuredBytes / longest) * most),
+    };
   } finally {
     await skeleton.release();
   }
