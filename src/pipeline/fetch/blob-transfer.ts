@@ -7,24 +7,25 @@
  * While another tab holds the lock, its progress is ours, and small ranges are asked of it.
  * Guarantees: at most one tab writes a blob; a want always ends: with its bytes, with an error, or with `aborted`.
  */
-import { abortedError, throwIfAborted } from '../../base/abort.ts';
 import { isLoadError, LoadError, toErrorData, fromErrorData } from '../../contract/errors.ts';
 import type { RestartedFile } from '../../contract/cache.ts';
 import type { SnapshotFile } from '../../contract/snapshot.ts';
 import type { BlobFiles } from '../../store/blob-files.ts';
 import { withBlobLock } from '../../store/blob-lock.ts';
 import type { HasherFactory } from '../../store/file-hasher.ts';
-import { addInterval, coversInterval, missingIntervals } from '../../store/intervals.ts';
-import type { Interval } from '../../store/intervals.ts';
+import { coversInterval, missingIntervals } from '../../store/intervals.ts';
 import { PartialBlob } from '../../store/partial-blob.ts';
 import type { CacheRecords } from '../../store/records.ts';
 import type { BlobChannel } from './blob-channel.ts';
 import type { BodyBuffers } from './body-reader.ts';
 import type { ConnectionPool, RequestSource } from './connection-pool.ts';
+import { openLeaderLink } from './leader-link.ts';
 import type { RangeAnswer } from './range-request.ts';
 import { transferRange } from './transfer-range.ts';
 import type { RangeSink, ServerKnowledge } from './transfer-range.ts';
 import type { FetchTuning } from './tuning.ts';
+import { WantList } from './want-list.ts';
+import type { WantKind } from './want-list.ts';
 
 /** What all transfers of a worker share. */
 export interface TransferDeps {
@@ -47,16 +48,6 @@ export interface BlobOrigin {
   readonly commit: string;
 }
 
-type WantKind = 'range' | 'whole' | 'wait';
-
-interface Want {
-  readonly kind: WantKind;
-  readonly start: number;
-  readonly end: number;
-  readonly resolve: (bytes: Uint8Array<ArrayBuffer>) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 interface RunningRequest {
   readonly start: number;
   end: number;
@@ -75,7 +66,7 @@ export class BlobTransfer implements RequestSource {
   readonly #deps: TransferDeps;
   readonly #origin: BlobOrigin;
   readonly #onIdle: () => void;
-  readonly #wants = new Set<Want>();
+  readonly #wants = new WantList();
   readonly #requests = new Set<RunningRequest>();
   #running: Promise<void> | null = null;
   #lockWait: AbortController | null = null;
@@ -101,7 +92,7 @@ export class BlobTransfer implements RequestSource {
 
   /** Whether a download of the whole blob is under way, so that waiting for a range of it makes sense. */
   get wantsWhole(): boolean {
-    return this.#has('whole');
+    return this.#wants.has('whole');
   }
 
   /** The bytes of a range, fetched first if need be. */
@@ -121,7 +112,7 @@ export class BlobTransfer implements RequestSource {
 
   /** Resolves when nothing runs and no lock or handle is held, or when somebody else wants this blob and it goes on. */
   async settled(): Promise<void> {
-    while (this.#running && !this.#hasActiveWants()) {
+    while (this.#running && !this.#wants.hasActive) {
       await Promise.race([this.#running, new Promise((resolve) => setTimeout(resolve, SETTLE_POLL_MS))]);
     }
   }
@@ -132,7 +123,8 @@ export class BlobTransfer implements RequestSource {
     const partial = this.#partial;
     if (!partial || this.#stopping || this.#streaming || this.#failure || this.#restart) return null;
     if (this.#server.wholeOnly && this.#requests.size > 0) return null;
-    const range = this.#chooseRange(partial, urgency === 'urgent' ? 'range' : 'whole');
+    const kind = urgency === 'urgent' ? 'range' : 'whole';
+    const range = this.#wants.findGap(kind, partial.intervals, this.#requests, this.#deps.tuning.rangeBytes);
     if (!range) return null;
     const request: RunningRequest = { ...range, abort: new AbortController(), done: Promise.resolve() };
     this.#requests.add(request);
@@ -141,38 +133,35 @@ export class BlobTransfer implements RequestSource {
 
   // --- the run ---
 
-  async #want(kind: WantKind, start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    throwIfAborted(signal);
-    let want: Want | undefined;
-    const result = new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) => {
-      want = { kind, start, end, resolve, reject };
-      this.#wants.add(want);
+  #want(kind: WantKind, start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#wants.want({ kind, start, end }, signal, (what) => {
+      if (what === 'aborted' && !this.#wants.hasActive) this.#lockWait?.abort();
+      if (what === 'added' && !this.#running) this.#running = this.#run();
+      else this.#notify();
     });
-    const onAbort = (): void => {
-      if (want && this.#wants.delete(want)) want.reject(abortedError(signal));
-      if (!this.#hasActiveWants()) this.#lockWait?.abort();
-      this.#notify();
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    if (this.#running) this.#notify();
-    else this.#running = this.#run();
-    try {
-      return await result;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
   }
 
   async #run(): Promise<void> {
     const { pool, channel } = this.#deps;
     const { key } = this.#origin;
-    while (this.#wants.size > 0) {
+    while (!this.#wants.isEmpty) {
       this.#failure = null;
       this.#stopping = false;
       const lockWait = new AbortController();
       const lock = { granted: false };
       this.#lockWait = lockWait;
-      const stopAsking = this.#askLeader();
+      const stopAsking = openLeaderLink({
+        channel,
+        key,
+        sizeBytes: this.#size,
+        wants: this.#wants,
+        isLeading: () => this.#partial !== null,
+        onProgress: (doneBytes) => (this.#leaderBytes = doneBytes),
+        onChange: () => {
+          if (!this.#partial && !this.#wants.hasActive) this.#lockWait?.abort();
+          this.#notify();
+        },
+      });
       pool.join(this);
       try {
         await withBlobLock(key, lockWait.signal, () => {
@@ -181,9 +170,9 @@ export class BlobTransfer implements RequestSource {
           return this.#lead();
         });
       } catch (error) {
-        if (lock.granted || !lockWait.signal.aborted) this.#rejectAll(this.#place(error));
+        if (lock.granted || !lockWait.signal.aborted) this.#wants.rejectAll(this.#place(error));
         // Given up because nothing was wanted; but something may be wanted again by now.
-        else if (!this.#hasActiveWants()) this.#rejectAll(new LoadError('aborted', { retryable: true }));
+        else if (!this.#wants.hasActive) this.#wants.rejectAll(new LoadError('aborted', { retryable: true }));
       } finally {
         stopAsking();
         pool.leave(this);
@@ -226,12 +215,14 @@ export class BlobTransfer implements RequestSource {
   async #step(partial: PartialBlob): Promise<boolean> {
     if (this.#restart) await this.#startOver(partial, this.#restart);
     if (this.#failure) throw this.#failure;
-    this.#serveWants(partial);
-    if (!this.#hasActiveWants()) {
-      this.#rejectAll(new LoadError('aborted', { retryable: true }));
+    this.#wants.serve(({ kind, start, end }) =>
+      kind !== 'whole' && coversInterval(partial.intervals, start, end) ? partial.read(start, end) : null,
+    );
+    if (!this.#wants.hasActive) {
+      this.#wants.rejectAll(new LoadError('aborted', { retryable: true }));
       return true;
     }
-    if (partial.isFull && this.#has('whole')) {
+    if (partial.isFull && this.#wants.has('whole')) {
       await this.#stopRequests();
       try {
         await partial.finish();
@@ -369,17 +360,6 @@ export class BlobTransfer implements RequestSource {
     return true;
   }
 
-  #chooseRange(partial: PartialBlob, kind: WantKind): Interval | null {
-    let taken = partial.intervals;
-    for (const request of this.#requests) taken = addInterval(taken, request.start, request.end);
-    for (const want of this.#wants) {
-      if (want.kind !== kind) continue;
-      const gap = missingIntervals(taken, want.start, want.end)[0];
-      if (gap) return { start: gap.start, end: Math.min(gap.end, gap.start + this.#deps.tuning.rangeBytes) };
-    }
-    return null;
-  }
-
   #restartFor(reason: RestartedFile['reason']): void {
     this.#restart = reason;
     this.#notify();
@@ -393,64 +373,15 @@ export class BlobTransfer implements RequestSource {
   }
 
   #abortUnwanted(): void {
-    for (const request of this.#requests) {
-      const wanted = [...this.#wants].some(
-        (want) => want.kind !== 'wait' && want.start < request.end && request.start < want.end,
-      );
-      if (!wanted) request.abort.abort();
-    }
-  }
-
-  #serveWants(partial: PartialBlob): void {
-    for (const want of this.#wants) {
-      if (want.kind === 'whole' || !coversInterval(partial.intervals, want.start, want.end)) continue;
-      this.#wants.delete(want);
-      try {
-        want.resolve(partial.read(want.start, want.end));
-      } catch (error) {
-        want.reject(error);
-      }
-    }
+    for (const request of this.#requests) if (!this.#wants.needs(request)) request.abort.abort();
   }
 
   /** Serves every want from the complete blob, if there is one; a file that does not fit its record is dropped. */
   async #serveFromBlob(): Promise<boolean> {
     const blob = await openVerifiedBlob(this.#deps, this.#origin.key, this.#size);
     if (!blob) return false;
-    for (const want of [...this.#wants]) {
-      this.#wants.delete(want);
-      if (want.kind === 'whole') want.resolve(new Uint8Array());
-      else want.resolve(new Uint8Array(await blob.slice(want.start, want.end).arrayBuffer()));
-    }
+    await this.#wants.serveFromBlob(blob);
     return true;
-  }
-
-  /** While another tab leads: hears its progress and asks it for small ranges. Returns the way to stop. */
-  #askLeader(): () => void {
-    const { channel } = this.#deps;
-    const { key } = this.#origin;
-    channel.listen(key, {
-      onProgress: (doneBytes) => {
-        this.#leaderBytes = doneBytes;
-      },
-      onNeed: (start, end, reply) => {
-        if (!this.#partial || end > this.#size || end - start > MAX_NEED_BYTES) return;
-        this.#wants.add({ kind: 'range', start, end, resolve: reply, reject: () => undefined });
-        this.#notify();
-      },
-      onBytes: (start, end, bytes) => {
-        for (const want of this.#wants) {
-          if (want.kind !== 'range' || want.start !== start || want.end !== end) continue;
-          this.#wants.delete(want);
-          want.resolve(bytes);
-        }
-        if (!this.#hasActiveWants()) this.#lockWait?.abort();
-      },
-    });
-    const timer = setInterval(() => {
-      for (const want of this.#wants) if (want.kind === 'range') channel.sendNeed(key, want.start, want.end);
-    }, ASK_INTERVAL_MS);
-    return () => clearInterval(timer);
   }
 
   #sendProgress(doneBytes: number, force = false): void {
@@ -460,25 +391,12 @@ export class BlobTransfer implements RequestSource {
     this.#deps.channel.sendProgress(this.#origin.key, doneBytes);
   }
 
-  #rejectAll(error: LoadError): void {
-    for (const want of this.#wants) want.reject(error);
-    this.#wants.clear();
-  }
-
   /** Names the file in an error, if nothing has. */
   #place(error: unknown): LoadError {
     const data = toErrorData(error);
     const { path } = this.#origin.file;
     const message = data.message.includes(path) ? data.message : `${data.message} (${path})`;
     return fromErrorData({ ...data, message, stage: 'fetch', detail: { path, ...data.detail } });
-  }
-
-  #has(kind: WantKind): boolean {
-    return [...this.#wants].some((want) => want.kind === kind);
-  }
-
-  #hasActiveWants(): boolean {
-    return [...this.#wants].some((want) => want.kind !== 'wait');
   }
 
   #notify(): void {
@@ -506,5 +424,3 @@ export async function openVerifiedBlob(
 }
 
 const SETTLE_POLL_MS = 20;
-const ASK_INTERVAL_MS = 100;
-const MAX_NEED_BYTES = 16 * 1024 * 1024;
