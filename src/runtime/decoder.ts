@@ -4,6 +4,7 @@
  * Two implementations: `gpu-decoder.ts` (static cache in GPU buffers) and `wasm-decoder.ts` (growing cache in JavaScript
  * memory). Both run the graph of `blueprints/`, whose inputs and outputs are named here once.
  */
+import type { GpuMemory } from '../contract/memory.ts';
 import type { DecoderShape } from '../contract/plan.ts';
 
 /** A model on its device. Calls must not overlap: the caller queues them. */
@@ -19,7 +20,9 @@ export interface Decoder {
   run(ids: readonly number[], startPosition: number): Promise<Float32Array>;
   /** Decoding that needs no JavaScript between two tokens, where the device has it. */
   readonly tokenLoop?: TokenLoop;
-  /** Gives back the session and every buffer. */
+  /** Where it runs on a GPU of its own: resolves with the reason once that is lost, and what lies on it. */
+  readonly gpu?: { readonly lost: Promise<string>; readonly memory: () => GpuMemory };
+  /** Gives back the session and every buffer, also where the device is lost. */
   release(): Promise<void>;
 }
 

@@ -7,6 +7,7 @@
 import { LoadError } from '../contract/errors.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { listCacheNames } from './decoder.ts';
+import { checkGpu, deviceLost } from './gpu-errors.ts';
 import type { GpuContext } from './gpu.ts';
 
 /** `writeBuffer` copies into the GPU process; beyond this many bytes we wait until the GPU has taken them. */
@@ -39,9 +40,7 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
     for (const buffer of [...weights.values(), ...kvCaches.values()]) buffer.destroy();
   };
 
-  device.pushErrorScope('validation');
-  device.pushErrorScope('out-of-memory');
-  try {
+  const refusal = await catchRefusal(device, () => {
     for (const { name, sizeBytes } of plan.weights.flatMap((weight) => weight.buffers)) {
       weights.set(name, ledger.createBuffer('weights', { label: name, size: alignSize(sizeBytes), usage }));
     }
@@ -49,17 +48,11 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
       const size = alignSize(kvCacheSizeBytes(plan));
       kvCaches.set(past, ledger.createBuffer('kvCache', { label: past, size, usage }));
     }
-  } catch (error) {
-    // createBuffer itself throws where the implementation refuses the size outright (RangeError) or the device is gone.
-    await Promise.all([device.popErrorScope(), device.popErrorScope()]);
+  });
+  if (refusal !== null) {
     destroy();
-    throw outOfMemory(plan, error);
-  }
-  const memoryError = await device.popErrorScope();
-  const validationError = await device.popErrorScope();
-  if (memoryError ?? validationError) {
-    destroy();
-    throw outOfMemory(plan, new Error((memoryError ?? validationError)?.message));
+    const lost = await gpu.lostSoon();
+    throw lost === null ? outOfMemory(plan, refusal) : deviceLost(lost, refusal);
   }
 
   let stagedBytes = 0;
@@ -78,13 +71,32 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
       writtenBytes += bytes.byteLength;
       stagedBytes += bytes.byteLength;
       if (stagedBytes >= MAX_STAGED_BYTES) await flush();
-      const lost = gpu.lostReason();
-      if (lost !== null) throw new LoadError('device_lost', { message: lost, retryable: true });
+      checkGpu(gpu, 'writing weights');
     },
     flush,
     writtenBytes: () => writtenBytes,
     destroy,
   };
+}
+
+/** Creates buffers; yields why one of them could not be, null where all are there. */
+async function catchRefusal(device: GPUDevice, create: () => void): Promise<Error | null> {
+  device.pushErrorScope('validation');
+  device.pushErrorScope('out-of-memory');
+  let thrown: Error | null = null;
+  try {
+    create();
+  } catch (error) {
+    // createBuffer itself throws where the implementation refuses the size outright (RangeError).
+    thrown = error instanceof Error ? error : new Error(String(error));
+  }
+  const [memory, validation] = await Promise.allSettled([device.popErrorScope(), device.popErrorScope()]);
+  if (thrown !== null) return thrown;
+  for (const scope of [memory, validation]) {
+    if (scope.status === 'rejected') return new Error(String(scope.reason)); // the device is lost
+    if (scope.value !== null) return new Error(scope.value.message);
+  }
+  return null;
 }
 
 /** Bytes of one layer's key (or value) cache: [1, kvHeads, contextTokens, headDim]. */

@@ -11,6 +11,7 @@ import { GRAPH_IO, listCacheNames } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuBuffers } from './gpu-buffers.ts';
+import { checkGpu } from './gpu-errors.ts';
 import { GpuTokenLoop } from './gpu-token-loop.ts';
 import type { GpuContext } from './gpu.ts';
 import type { Ort } from './onnxruntime.ts';
@@ -62,18 +63,21 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
   return {
     contextTokens: plan.contextTokens,
     tokenLoop,
+    gpu: { lost: gpu.lost, memory: () => gpu.ledger.totals() },
     async run(ids, startPosition) {
       const outputs = await run(ids, startPosition, null);
+      checkGpu(gpu, 'running the model');
       return outputs[GRAPH_IO.logits]?.data as Float32Array; // [V]
     },
     async release() {
-      try {
-        await tokenLoop.release();
-        await session.release();
-      } finally {
-        buffers.destroy();
-        gpu.destroy();
-      }
+      // On a lost device a session may fail to go; what is left of it goes with the device, and the rest goes all the same.
+      const failures: unknown[] = [];
+      await tokenLoop.release().catch((error: unknown) => failures.push(error));
+      await session.release().catch((error: unknown) => failures.push(error));
+      buffers.destroy();
+      const wasLost = gpu.lostReason() !== null;
+      gpu.destroy();
+      if (failures.length > 0 && !wasLost) throw toRuntimeError(failures[0], 'releasing the model', null);
     },
   };
 }

@@ -10,6 +10,7 @@ import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder.ts';
+import { checkGpu } from './gpu-errors.ts';
 import { toRuntimeError } from './runtime-errors.ts';
 
 /** A session that is good for nothing but warming. */
@@ -46,6 +47,7 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
       } catch (error) {
         throw toRuntimeError(error, 'running the skeleton', gpu.lostReason());
       }
+      checkGpu(gpu, 'running the skeleton');
     },
     async release() {
       // Half-filled weights may have left numbers in the cache that are none, and 0 × NaN is NaN in a masked tile too.

@@ -18,6 +18,7 @@ import { GRAPH_IO } from './decoder.ts';
 import type { ChoiceRule, ChoiceStep, TokenLoop } from './decoder.ts';
 import type { BoundModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder.ts';
+import { checkGpu } from './gpu-errors.ts';
 import { createTokenChooser } from './gpu-token-chooser.ts';
 import type { StepBuffers, TokenChooser } from './gpu-token-chooser.ts';
 import { readBuffer } from './gpu-read-buffer.ts';
@@ -139,6 +140,7 @@ export class GpuTokenLoop implements TokenLoop {
       device.queue.writeBuffer(step.totalSequenceLength, 0, Uint32Array.of(position + 1));
       await this.advance();
       const found = new Float32Array((await readBuffer(this.#parts.gpu, step.logits, expected.byteLength)).buffer);
+      checkGpu(this.#parts.gpu, 'capturing the decode step');
       const worst = found.reduce((most, value, index) => Math.max(most, Math.abs(value - (expected[index] ?? 0))), 0);
       // Written so that NaN fails.
       if (!(worst <= tolerance)) {

@@ -5,6 +5,7 @@
  * is to go by.
  */
 import { isLoadError, LoadError } from '../contract/errors.ts';
+import { deviceLost } from './gpu-errors.ts';
 
 const OUT_OF_MEMORY = /bad_alloc|out of memory|memory allocation|failed to allocate|Array buffer allocation failed/iu;
 const DEVICE_LOST = /device.{0,20}(lost|destroyed)|lost.{0,20}device/iu;
@@ -14,7 +15,7 @@ export function toRuntimeError(error: unknown, what: string, deviceLostReason: s
   if (isLoadError(error)) return error;
   const text = error instanceof Error ? error.message : `exception ${String(error)}`;
   if (deviceLostReason !== null || DEVICE_LOST.test(text)) {
-    return new LoadError('device_lost', { message: deviceLostReason ?? text, retryable: true, cause: error });
+    return deviceLost(deviceLostReason ?? text, error);
   }
   if (OUT_OF_MEMORY.test(text) || typeof error === 'number') {
     return new LoadError('out_of_memory', { message: `While ${what}: ${text}`, cause: error });

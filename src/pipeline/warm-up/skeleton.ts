@@ -21,7 +21,9 @@ export async function warmSkeleton(skeleton: GpuSkeleton, contextTokens: number,
       throwIfAborted(signal);
       if (tokenCount <= contextTokens) await skeleton.run(tokenCount);
     }
-  } finally {
-    await skeleton.release();
+  } catch (error) {
+    await skeleton.release().catch(() => undefined); // on a device that is lost it may fail too, and would hide why
+    throw error;
   }
+  await skeleton.release();
 }
