@@ -7,8 +7,8 @@
 import { LoadError } from '../contract/errors.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { listCacheNames } from './decoder.ts';
-import { checkGpu, deviceLost } from './gpu-errors.ts';
 import type { GpuContext } from './gpu.ts';
+import { deviceLost } from './runtime-errors.ts';
 
 /** `writeBuffer` copies into the GPU process; beyond this many bytes we wait until the GPU has taken them. */
 const MAX_STAGED_BYTES = 32 * 2 ** 20;
@@ -71,7 +71,8 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
       writtenBytes += bytes.byteLength;
       stagedBytes += bytes.byteLength;
       if (stagedBytes >= MAX_STAGED_BYTES) await flush();
-      checkGpu(gpu, 'writing weights');
+      const lost = gpu.lostReason(); // other errors are for whoever runs the model to find, and to name
+      if (lost !== null) throw deviceLost(lost);
     },
     flush,
     writtenBytes: () => writtenBytes,

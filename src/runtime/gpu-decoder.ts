@@ -11,7 +11,7 @@ import { GRAPH_IO, listCacheNames } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuBuffers } from './gpu-buffers.ts';
-import { checkGpu } from './gpu-errors.ts';
+import { checkGpu, toGpuError } from './gpu-errors.ts';
 import { GpuTokenLoop } from './gpu-token-loop.ts';
 import type { GpuContext } from './gpu.ts';
 import type { Ort } from './onnxruntime.ts';
@@ -38,7 +38,7 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
       ),
     });
   } catch (error) {
-    throw toRuntimeError(error, 'creating the GPU session', gpu.lostReason());
+    throw await toGpuError(error, 'creating the GPU session', gpu);
   }
   const bound = bindModel(ort, plan, buffers);
   /** Logits of the last position: into `logits`, or, for null, to JavaScript. */
@@ -53,7 +53,7 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
     try {
       return await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: logits });
     } catch (error) {
-      throw toRuntimeError(error, 'running the model', gpu.lostReason());
+      throw await toGpuError(error, 'running the model', gpu);
     }
   };
   const tokenLoop = new GpuTokenLoop(parts, bound, async (ids, startPosition, logits) => {

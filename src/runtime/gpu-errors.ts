@@ -5,8 +5,10 @@
  * that touches it is dropped, and the run ends as if it had succeeded. The device says so in an event, which comes before
  * whatever is read back from that run. So: read back, then {@link checkGpu}.
  */
-import { LoadError } from '../contract/errors.ts';
+import { yieldToEvents } from '../base/abort.ts';
+import { isLoadError, LoadError } from '../contract/errors.ts';
 import type { GpuContext } from './gpu.ts';
+import { deviceLost, toRuntimeError } from './runtime-errors.ts';
 
 /** @throws LoadError `device_lost`, `out_of_memory`, `runtime_failed`, for what the device said since the last check */
 export function checkGpu(gpu: GpuContext, what: string): void {
@@ -31,7 +33,14 @@ export function checkGpu(gpu: GpuContext, what: string): void {
   });
 }
 
-/** The error for a device that is gone. */
-export function deviceLost(reason: string, cause?: unknown): LoadError {
-  return new LoadError('device_lost', { message: reason, retryable: true, cause });
+/** What the device said explains better why a run or a session failed than what the runtime threw then. */
+export async function toGpuError(error: unknown, what: string, gpu: GpuContext): Promise<LoadError> {
+  if (isLoadError(error)) return error;
+  await yieldToEvents(); // what the device says may be behind the rejection that it caused
+  try {
+    checkGpu(gpu, what);
+  } catch (said) {
+    if (isLoadError(said)) return said;
+  }
+  return toRuntimeError(error, what, gpu.lostReason());
 }

@@ -4,8 +4,9 @@
  * In: command encoders. Out: promises of numbers. Guarantees: each read has a staging buffer of its own from a pool, so that
  * several can be under way; a read that nobody waits for any more gives its buffer back all the same.
  */
-import { checkGpu, deviceLost } from './gpu-errors.ts';
+import { checkGpu } from './gpu-errors.ts';
 import type { GpuContext } from './gpu.ts';
+import { deviceLost } from './runtime-errors.ts';
 
 /** Bytes of a staging buffer: one uint32. */
 const SIZE_BYTES = 4;

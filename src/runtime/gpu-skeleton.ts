@@ -10,8 +10,7 @@ import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder.ts';
-import { checkGpu } from './gpu-errors.ts';
-import { toRuntimeError } from './runtime-errors.ts';
+import { checkGpu, toGpuError } from './gpu-errors.ts';
 
 /** A session that is good for nothing but warming. */
 export interface GpuSkeleton {
@@ -32,7 +31,7 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
       ),
     });
   } catch (error) {
-    throw toRuntimeError(error, 'creating the skeleton session', gpu.lostReason());
+    throw await toGpuError(error, 'creating the skeleton session', gpu);
   }
   return {
     async run(tokenCount) {
@@ -45,7 +44,7 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
       try {
         await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: null });
       } catch (error) {
-        throw toRuntimeError(error, 'running the skeleton', gpu.lostReason());
+        throw await toGpuError(error, 'running the skeleton', gpu);
       }
       checkGpu(gpu, 'running the skeleton');
     },

@@ -5,7 +5,6 @@
  * is to go by.
  */
 import { isLoadError, LoadError } from '../contract/errors.ts';
-import { deviceLost } from './gpu-errors.ts';
 
 const OUT_OF_MEMORY = /bad_alloc|out of memory|memory allocation|failed to allocate|Array buffer allocation failed/iu;
 const DEVICE_LOST = /device.{0,20}(lost|destroyed)|lost.{0,20}device/iu;
@@ -21,4 +20,9 @@ export function toRuntimeError(error: unknown, what: string, deviceLostReason: s
     return new LoadError('out_of_memory', { message: `While ${what}: ${text}`, cause: error });
   }
   return new LoadError('runtime_failed', { message: `While ${what}: ${text}`, cause: error });
+}
+
+/** The error for a GPU device that is gone. */
+export function deviceLost(reason: string, cause?: unknown): LoadError {
+  return new LoadError('device_lost', { message: reason, retryable: true, cause });
 }

@@ -5,6 +5,7 @@
  * between two runs. Compiling needs shapes, not values, so the weights may be zeros, or half there.
  */
 import { throwIfAborted } from '../../base/abort.ts';
+import { isLoadError } from '../../contract/errors.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 
 /**
@@ -23,7 +24,7 @@ export async function warmSkeleton(skeleton: GpuSkeleton, contextTokens: number,
     }
   } catch (error) {
     await skeleton.release().catch(() => undefined); // on a device that is lost it may fail too, and would hide why
-    throw error;
+    throw isLoadError(error) ? error.inStage('warmUp') : error; // it runs beside other stages
   }
   await skeleton.release();
 }
