@@ -53,11 +53,9 @@ export async function meddle(worker: Worker): Promise<void> {
     (self as Meddled).meddling = state;
     const scopes = new WeakMap<GPUDevice, { filter: GPUErrorFilter; injected: boolean }[]>();
     const devicesOfQueues = new WeakMap<GPUQueue, GPUDevice>();
-    const device = GPUDevice.prototype;
-    const { createBuffer, pushErrorScope, popErrorScope, destroy } = device;
-    const { requestDevice } = GPUAdapter.prototype;
-    const { writeBuffer } = GPUQueue.prototype;
-    const destroyBuffer = GPUBuffer.prototype.destroy;
+    const patch = <T extends object, K extends keyof T>(of: T, name: K, make: (original: T[K]) => T[K]): void => {
+      of[name] = make(of[name]);
+    };
 
     const strike = (at: Fault['at'], label: string | undefined): Fault['kind'] | null => {
       const { fault } = state;
@@ -70,54 +68,68 @@ export async function meddle(worker: Worker): Promise<void> {
       return fault.kind;
     };
 
-    GPUAdapter.prototype.requestDevice = async function (descriptor) {
-      const made = await requestDevice.call(this, descriptor);
-      devicesOfQueues.set(made.queue, made);
-      state.devices.add(made);
-      void made.lost.then(() => {
-        state.goneDevices.add(made);
-        for (const [buffer, entry] of state.buffers) if (entry.device === made) state.buffers.delete(buffer);
-      });
-      return made;
-    };
-    device.createBuffer = function (descriptor) {
-      const kind = strike('createBuffer', descriptor.label);
-      if (kind === 'lost') destroy.call(this);
-      if (kind !== 'out-of-memory') {
-        const buffer = createBuffer.call(this, descriptor);
-        state.buffers.set(buffer, { device: this, size: buffer.size });
-        return buffer;
-      }
-      // An invalid buffer, whose own complaint nobody hears.
-      pushErrorScope.call(this, 'validation');
-      const buffer = createBuffer.call(this, { ...descriptor, usage: 0 });
-      void popErrorScope.call(this);
-      const scope = scopes.get(this)?.findLast(({ filter }) => filter === 'out-of-memory');
-      if (scope) scope.injected = true;
-      else {
-        const error = new GPUOutOfMemoryError('injected');
-        queueMicrotask(() => this.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', { error })));
-      }
-      return buffer;
-    };
-    device.pushErrorScope = function (filter) {
-      scopes.set(this, [...(scopes.get(this) ?? []), { filter, injected: false }]);
-      return pushErrorScope.call(this, filter);
-    };
-    device.popErrorScope = async function () {
-      const scope = scopes.get(this)?.pop();
-      const error = await popErrorScope.call(this);
-      return scope?.injected === true ? new GPUOutOfMemoryError('injected') : error;
-    };
-    GPUQueue.prototype.writeBuffer = function (buffer, ...rest) {
-      const owner = devicesOfQueues.get(this);
-      if (strike('writeBuffer', buffer.label) !== null && owner) destroy.call(owner);
-      return writeBuffer.call(this, buffer, ...(rest as [number, GPUAllowSharedBufferSource]));
-    };
-    GPUBuffer.prototype.destroy = function () {
-      state.buffers.delete(this);
-      return destroyBuffer.call(this);
-    };
+    patch(GPUAdapter.prototype, 'requestDevice', (original) => {
+      return async function (this: GPUAdapter, descriptor) {
+        const device = await original.call(this, descriptor);
+        devicesOfQueues.set(device.queue, device);
+        state.devices.add(device);
+        void device.lost.then(() => {
+          state.goneDevices.add(device);
+          for (const [buffer, entry] of state.buffers) if (entry.device === device) state.buffers.delete(buffer);
+        });
+        return device;
+      };
+    });
+    patch(GPUDevice.prototype, 'createBuffer', (original) => {
+      return function (this: GPUDevice, descriptor) {
+        const kind = strike('createBuffer', descriptor.label);
+        if (kind === 'lost') this.destroy();
+        if (kind !== 'out-of-memory') {
+          const buffer = original.call(this, descriptor);
+          state.buffers.set(buffer, { device: this, size: buffer.size });
+          return buffer;
+        }
+        const scope = scopes.get(this)?.findLast(({ filter }) => filter === 'out-of-memory');
+        if (scope) scope.injected = true;
+        else {
+          const error = new GPUOutOfMemoryError('injected');
+          queueMicrotask(() => this.dispatchEvent(new GPUUncapturedErrorEvent('uncapturederror', { error })));
+        }
+        // An invalid buffer, whose own complaint nobody hears.
+        this.pushErrorScope('validation');
+        const invalid = original.call(this, { ...descriptor, usage: 0 });
+        void this.popErrorScope();
+        return invalid;
+      };
+    });
+    patch(GPUDevice.prototype, 'pushErrorScope', (original) => {
+      return function (this: GPUDevice, filter) {
+        scopes.set(this, [...(scopes.get(this) ?? []), { filter, injected: false }]);
+        original.call(this, filter);
+        return undefined;
+      };
+    });
+    patch(GPUDevice.prototype, 'popErrorScope', (original) => {
+      return async function (this: GPUDevice) {
+        const scope = scopes.get(this)?.pop();
+        const error = await original.call(this);
+        return scope?.injected === true ? new GPUOutOfMemoryError('injected') : error;
+      };
+    });
+    patch(GPUQueue.prototype, 'writeBuffer', (original) => {
+      return function (this: GPUQueue, buffer, ...rest: unknown[]) {
+        if (strike('writeBuffer', buffer.label) !== null) devicesOfQueues.get(this)?.destroy();
+        original.call(this, buffer, ...(rest as [number, GPUAllowSharedBufferSource]));
+        return undefined;
+      };
+    });
+    patch(GPUBuffer.prototype, 'destroy', (original) => {
+      return function (this: GPUBuffer) {
+        state.buffers.delete(this);
+        original.call(this);
+        return undefined;
+      };
+    });
     Object.defineProperty(self, 'setFault', {
       value: (fault: Fault | null) => {
         state.seen = 0;
