@@ -1,7 +1,7 @@
 /**
  * Bounded concurrency for async work.
  */
-import { throwIfAborted } from './abort.ts';
+import { raceAbort, throwIfAborted } from './abort.ts';
 
 /**
  * Runs `work` for every item, at most `limit` at a time, in order of start. The first failure stops further starts; it is
@@ -39,16 +39,34 @@ export class Semaphore {
     this.#free = permits;
   }
 
-  /** Runs `work` while holding one permit. */
-  async use<T>(work: () => Promise<T>): Promise<T> {
+  /** Runs `work` while holding one permit. @throws LoadError `aborted`, if the signal fires before a permit is free */
+  async use<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    throwIfAborted(signal);
     if (this.#free > 0) this.#free--;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    else await this.#wait(signal);
     try {
       return await work();
     } finally {
-      const waiter = this.#waiting.shift();
-      if (waiter) waiter();
-      else this.#free++;
+      this.#release();
     }
+  }
+
+  async #wait(signal: AbortSignal | undefined): Promise<void> {
+    let waiter: (() => void) | undefined;
+    const turn = new Promise<void>((resolve) => this.#waiting.push((waiter = resolve)));
+    try {
+      await raceAbort(turn, signal);
+    } catch (error) {
+      const index = this.#waiting.findIndex((other) => other === waiter);
+      if (index >= 0) this.#waiting.splice(index, 1);
+      else this.#release(); // the permit and the abort came in the same moment
+      throw error;
+    }
+  }
+
+  #release(): void {
+    const waiter = this.#waiting.shift();
+    if (waiter) waiter();
+    else this.#free++;
   }
 }

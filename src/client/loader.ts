@@ -15,9 +15,10 @@ import { toNamedOrigin } from './model-source.ts';
 import type { ModelSource } from './model-source.ts';
 import { createModel } from './model.ts';
 import type { Model } from './model.ts';
+import { StateFeed } from './state-feed.ts';
+import { WorkerLink } from './worker-link.ts';
 
 export type { Model };
-import { WorkerLink } from './worker-link.ts';
 
 /** Where a loader takes models from. */
 export interface LoaderOptions {
@@ -122,9 +123,11 @@ export function createLoader(options: LoaderOptions = {}): Loader {
       const { onProgress, signal } = loadOptions;
       return using(async (worker) => {
         const onEvent = Comlink.proxy((event: LoadEvent) => onProgress?.(event));
-        const loaded = await worker.call((api, id) => api.load(id, source, request, onEvent), signal);
+        const states = new StateFeed();
+        const onState = Comlink.proxy(states.push);
+        const loaded = await worker.call((api, id) => api.load(id, source, request, onEvent, onState), signal);
         acquire(); // the model keeps the worker alive
-        return createModel(worker, loaded, () => release(worker));
+        return createModel(worker, loaded, states, () => release(worker));
       });
     },
     cache: createModelCache(using),

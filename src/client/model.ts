@@ -5,7 +5,10 @@ import * as Comlink from 'comlink';
 import { LoadError } from '../contract/errors.ts';
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
 import type { LoadReport, ModelInfo } from '../contract/load.ts';
+import type { MemoryUse } from '../contract/memory.ts';
+import type { ModelState } from '../contract/model-state.ts';
 import type { LoadedModel } from '../contract/worker-api.ts';
+import type { StateFeed } from './state-feed.ts';
 import { TokenQueue } from './token-queue.ts';
 import type { WorkerLink } from './worker-link.ts';
 
@@ -18,15 +21,19 @@ export interface GenerateCallOptions extends GenerateOptions {
 
 /** A model that is ready for requests. */
 export interface Model {
-  /** What it is: id, commit, dtype, device, context. */
+  /** What it is: id, commit, dtype, device, context (which a rebuild on another GPU may have shortened). */
   readonly info: ModelInfo;
-  /** What loading it did, in numbers. */
+  /** What loading it did, in numbers; after a rebuild, what that did. */
   readonly report: LoadReport;
+  /** Whether it takes requests: a model whose GPU device is lost is rebuilt by itself, and requests wait for that. */
+  readonly state: ModelState;
+  /** Calls `listener` whenever {@link state} has become another. Yields a function that ends that. */
+  onStateChange(listener: (state: ModelState) => void): () => void;
   /**
    * Generates from a prompt: text, a conversation, or token ids. Yields each token as it comes; leaving the loop cancels.
    * Requests of one model run one after another.
-   * @throws LoadError `invalid_argument`, `tokenizer_missing`, `context_exceeded`, `aborted`, `device_lost`,
-   *   `out_of_memory`, `runtime_failed`, `worker_died`, `disposed`
+   * @throws LoadError `invalid_argument`, `tokenizer_missing`, `context_exceeded`, `aborted`, `device_lost` (the model is
+   *   then being rebuilt: the same call can be made at once, and waits), `out_of_memory`, `runtime_failed`, `worker_died`, `disposed`
    */
   generate(prompt: Prompt, options?: GenerateCallOptions): AsyncIterableIterator<GeneratedToken>;
   /** Logits [vocabSize] after the last token of the prompt; float32. Errors as {@link generate}. */
@@ -35,20 +42,31 @@ export interface Model {
   tokenize(prompt: Prompt): Promise<number[]>;
   /** Text of token ids; special tokens are left out unless `keepSpecialTokens`. */
   detokenize(ids: readonly number[], options?: { readonly keepSpecialTokens?: boolean }): Promise<string>;
+  /** The memory that it holds now, bytes: GPU buffers by purpose, and the runtime's heap. @throws LoadError `disposed` */
+  memory(): Promise<MemoryUse>;
   /** Ends what runs and gives back every buffer. Calling it again does nothing. */
   dispose(): Promise<void>;
 }
 
 /** @internal `onDispose` tells the loader that one model fewer is alive. */
-export function createModel(link: WorkerLink, loaded: LoadedModel, onDispose: () => void): Model {
-  const { handle, info, report } = loaded;
+export function createModel(link: WorkerLink, loaded: LoadedModel, states: StateFeed, onDispose: () => void): Model {
+  const { handle } = loaded;
+  states.begin(loaded);
   let disposing: Promise<void> | null = null;
   const assertAlive = (): void => {
     if (disposing) throw new LoadError('disposed', { stage: 'serve' });
   };
   return {
-    info,
-    report,
+    get info() {
+      return states.info;
+    },
+    get report() {
+      return states.report;
+    },
+    get state() {
+      return states.state;
+    },
+    onStateChange: (listener) => states.listen(listener),
     generate(prompt, { signal, onReport, ...options } = {}) {
       const leave = new AbortController();
       const queue = new TokenQueue<GeneratedToken>(() => leave.abort());
@@ -78,6 +96,10 @@ export function createModel(link: WorkerLink, loaded: LoadedModel, onDispose: ()
     async detokenize(ids, { keepSpecialTokens = false } = {}) {
       assertAlive();
       return link.call((api) => api.detokenize(handle, ids, keepSpecialTokens));
+    },
+    async memory() {
+      assertAlive();
+      return link.call((api) => api.memory(handle));
     },
     dispose() {
       disposing ??= link

@@ -16,16 +16,16 @@ export class WorkerLink {
   readonly #api: Comlink.Remote<ModelWorkerApi>;
   readonly #watch = new AbortController();
   readonly #onDeath: (error: LoadError) => void;
-  /** Rejects with the error that ended the worker; never resolves. */
-  readonly #death: Promise<never>;
-  #rejectDeath: (error: LoadError) => void = () => {};
+  /**
+   * What rejects each call that waits. (A race against one promise of the worker's death would do, but a promise that does
+   * not settle keeps every race that it ever took part in, and with it every result.)
+   */
+  readonly #waiting = new Set<(error: LoadError) => void>();
   #ended: LoadError | null = null;
   #nextOperation: OperationId = 1;
 
   constructor(onDeath: (error: LoadError) => void) {
     this.#onDeath = onDeath;
-    this.#death = new Promise<never>((_, reject) => (this.#rejectDeath = reject));
-    this.#death.catch(() => {}); // with nothing waiting, a death is no unhandled rejection
     installErrorTransfer();
     const workerId = crypto.randomUUID();
     this.#worker = new Worker(new URL('../../workers/model.worker.ts', import.meta.url), {
@@ -57,9 +57,15 @@ export class WorkerLink {
       this.#api.cancel(operation).catch(() => {}); // the call itself reports what became of it
     };
     signal?.addEventListener('abort', cancel, { once: true });
+    let onDeath: ((error: LoadError) => void) | undefined;
     try {
-      return await Promise.race([work(this.#api, operation), this.#death]);
+      return await new Promise<T>((resolve, reject) => {
+        onDeath = reject;
+        this.#waiting.add(onDeath);
+        work(this.#api, operation).then(resolve, reject);
+      });
     } finally {
+      if (onDeath) this.#waiting.delete(onDeath);
       signal?.removeEventListener('abort', cancel);
     }
   }
@@ -70,7 +76,7 @@ export class WorkerLink {
     this.#ended = error;
     this.#watch.abort();
     this.#worker.terminate();
-    this.#rejectDeath(error);
+    for (const reject of this.#waiting) reject(error);
   }
 
   /** Resolves the moment the worker's life lock is free, that is when the worker is gone. */

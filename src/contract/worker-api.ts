@@ -7,6 +7,8 @@
 import type { CacheEntry, CacheRemoval, CacheSelector, CacheUsage, VerifyProgress, VerifyResult } from './cache.ts';
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from './generate.ts';
 import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo } from './load.ts';
+import type { MemoryUse } from './memory.ts';
+import type { ModelState } from './model-state.ts';
 import type { LoadPlan } from './plan.ts';
 
 /** Names one running call within one worker. */
@@ -64,6 +66,8 @@ export interface ModelWorkerApi extends CacheWorkerApi {
     source: SourceConfig,
     request: LoadRequest,
     onEvent: (event: LoadEvent) => void,
+    /** Called for as long as the model lives, whenever its state is another than before. */
+    onState: (state: ModelState) => void,
   ): Promise<LoadedModel>;
   generate(
     operation: OperationId,
@@ -75,6 +79,7 @@ export interface ModelWorkerApi extends CacheWorkerApi {
   logits(operation: OperationId, model: ModelHandle, prompt: Prompt): Promise<Float32Array>;
   tokenize(model: ModelHandle, prompt: Prompt): Promise<number[]>;
   detokenize(model: ModelHandle, ids: readonly number[], keepSpecialTokens: boolean): Promise<string>;
+  memory(model: ModelHandle): Promise<MemoryUse>;
   /** Fires the operation's signal; the call itself then rejects with `aborted`. Unknown ids are ignored. */
   cancel(operation: OperationId): Promise<void>;
   disposeModel(model: ModelHandle): Promise<void>;

@@ -9,7 +9,7 @@
  * downloaded and verified stays.
  */
 import { throwIfAborted } from '../base/abort.ts';
-import type { LoadEvent, LoadReport, ModelInfo } from '../contract/load.ts';
+import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { describeAdapter } from '../runtime/gpu.ts';
 import { loadOnnxRuntime } from '../runtime/onnxruntime.ts';
@@ -35,6 +35,17 @@ export type LoadContext = Omit<RepositoryRequest, 'log'>;
 export async function planModel(context: LoadContext): Promise<LoadPlan> {
   const log = new StageLog(() => {});
   return withRepository({ ...context, log }, (repository) => runPlan(repository, { ...context, log }));
+}
+
+/**
+ * What to ask for to get the same model again: its commit, dtype, device and context, whatever the branch or the defaults
+ * say by now. A commit that is in the cache asks the network for nothing.
+ */
+export function pinRequest(request: LoadRequest, { commit, dtype, device, contextTokens }: ModelInfo): LoadRequest {
+  const named = request.origin.type === 'id';
+  const pinned = { ...request, dtype, device, contextTokens };
+  // What lies at an address or in a folder has no revisions; of an address, the files that were loaded are taken.
+  return named ? { ...pinned, revision: commit } : { ...pinned, offline: request.origin.type === 'url' };
 }
 
 /** All stages. @throws LoadError of any code */
@@ -83,7 +94,7 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
     const tokenizer = new TextTokenizer(transformers, texts.tokenizer);
     throwIfAborted(signal);
     log.end('serve', null);
-    const memory = placed.memory();
+    const memory = decoder.gpu?.memory();
     const report: LoadReport = {
       modelId: plan.modelId,
       commit: plan.commit,

@@ -4,6 +4,8 @@
  * In: calls of {@link ModelWorkerApi}. Out: plain data. Guarantees: every operation can be cancelled by its id for as long as
  * it runs; a load that fails or is cancelled leaves nothing behind.
  */
+import { releaseProxy } from 'comlink';
+import type { ProxyMethods } from 'comlink';
 import type {
   CacheEntry,
   CacheRemoval,
@@ -15,6 +17,8 @@ import type {
 import { LoadError } from '../contract/errors.ts';
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
 import type { AdapterInfo, LoadEvent, LoadRequest } from '../contract/load.ts';
+import type { MemoryUse } from '../contract/memory.ts';
+import type { ModelState } from '../contract/model-state.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import type {
   BundledModel,
@@ -26,15 +30,16 @@ import type {
 } from '../contract/worker-api.ts';
 import { listBundledModels } from '../hub/bundled-index.ts';
 import { describeAdapter } from '../runtime/gpu.ts';
+import { wasmHeapBytes } from '../runtime/wasm-heap.ts';
 import { CacheService } from './cache-service.ts';
-import { loadModel, planModel } from './load.ts';
+import { loadModel, pinRequest, planModel } from './load.ts';
 import type { Environment } from './repository.ts';
-import type { ServedModel } from './serve/served-model.ts';
+import { LastingModel } from './serve/lasting-model.ts';
 
 /** See the file's header. */
 export class ModelService implements ModelWorkerApi {
   readonly #operations = new Map<OperationId, AbortController>();
-  readonly #models = new Map<ModelHandle, ServedModel>();
+  readonly #models = new Map<ModelHandle, { readonly model: LastingModel; readonly states: Delivery<ModelState> }>();
   readonly #cache = new CacheService();
   readonly #environment: Environment;
   #nextHandle: ModelHandle = 1;
@@ -62,15 +67,28 @@ export class ModelService implements ModelWorkerApi {
     source: SourceConfig,
     request: LoadRequest,
     onEvent: (event: LoadEvent) => void,
+    onState: (state: ModelState) => void,
   ): Promise<LoadedModel> {
     return this.#run(operation, async (signal) => {
       const events = new Delivery(onEvent);
-      const model = await loadModel({ request, source, signal, environment: this.#environment }, events.send).finally(
-        events.settle,
-      );
-      const handle = this.#nextHandle++;
-      this.#models.set(handle, model);
-      return { handle, info: model.info, report: model.report };
+      const states = new Delivery(onState);
+      const context = { request, source, signal, environment: this.#environment };
+      try {
+        const served = await loadModel(context, events.send);
+        const { info, report } = served;
+        const model = new LastingModel(served, {
+          remake: (either) => loadModel({ ...context, request: pinRequest(request, info), signal: either }, () => {}),
+          onState: states.send,
+        });
+        const handle = this.#nextHandle++;
+        this.#models.set(handle, { model, states });
+        return { handle, info, report };
+      } catch (error) {
+        await states.settle();
+        throw error;
+      } finally {
+        await events.settle();
+      }
     });
   }
 
@@ -97,6 +115,10 @@ export class ModelService implements ModelWorkerApi {
 
   async detokenize(model: ModelHandle, ids: readonly number[], keepSpecialTokens: boolean): Promise<string> {
     return this.#model(model).detokenize(ids, keepSpecialTokens);
+  }
+
+  async memory(model: ModelHandle): Promise<MemoryUse> {
+    return { gpu: this.#model(model).memory(), wasmHeapBytes: wasmHeapBytes() };
   }
 
   cacheList(): Promise<readonly CacheEntry[]> {
@@ -139,15 +161,19 @@ export class ModelService implements ModelWorkerApi {
   }
 
   async disposeModel(model: ModelHandle): Promise<void> {
-    const served = this.#models.get(model);
+    const entry = this.#models.get(model);
     this.#models.delete(model);
-    await served?.dispose();
+    try {
+      await entry?.model.dispose();
+    } finally {
+      await entry?.states.settle();
+    }
   }
 
-  #model(handle: ModelHandle): ServedModel {
-    const model = this.#models.get(handle);
-    if (!model) throw new LoadError('disposed', { stage: 'serve' });
-    return model;
+  #model(handle: ModelHandle): LastingModel {
+    const entry = this.#models.get(handle);
+    if (!entry) throw new LoadError('disposed', { stage: 'serve' });
+    return entry.model;
   }
 
   async #run<T>(operation: OperationId, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -163,7 +189,8 @@ export class ModelService implements ModelWorkerApi {
 
 /**
  * A callback of the page. Its messages have a port of their own, which nothing orders against the answer of the call that
- * they belong to: `settle` waits until the page has had the last one.
+ * they belong to: `settle` waits until the page has had the last one, and closes the port (left to the garbage collector,
+ * a thousand requests are a thousand ports).
  */
 class Delivery<T> {
   readonly #callback: (item: T) => unknown;
@@ -180,5 +207,6 @@ class Delivery<T> {
 
   readonly settle = async (): Promise<void> => {
     await this.#last;
+    (this.#callback as unknown as Partial<ProxyMethods>)[releaseProxy]?.();
   };
 }

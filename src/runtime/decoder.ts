@@ -4,6 +4,7 @@
  * Two implementations: `gpu-decoder.ts` (static cache in GPU buffers) and `wasm-decoder.ts` (growing cache in JavaScript
  * memory). Both run the graph of `blueprints/`, whose inputs and outputs are named here once.
  */
+import type { GpuMemory } from '../contract/memory.ts';
 import type { DecoderShape } from '../contract/plan.ts';
 
 /** A model on its device. Calls must not overlap: the caller queues them. */
@@ -21,7 +22,9 @@ export interface Decoder {
   readonly tokenLoop?: TokenLoop;
   /** Room for conversations besides the one in the cache. */
   readonly parking?: KvParking;
-  /** Gives back the session and every buffer. */
+  /** Where it runs on a GPU of its own: resolves with the reason once that is lost, and what lies on it. */
+  readonly gpu?: { readonly lost: Promise<string>; readonly memory: () => GpuMemory };
+  /** Gives back the session and every buffer, also where the device is lost. */
   release(): Promise<void>;
 }
 

@@ -9,6 +9,7 @@ import type { LoadPlan } from '../contract/plan.ts';
 import { listCacheNames } from './decoder.ts';
 import type { GpuContext } from './gpu.ts';
 import type { MemoryLedger } from './memory-ledger.ts';
+import { deviceLost } from './runtime-errors.ts';
 
 /** `writeBuffer` copies into the GPU process; beyond this many bytes we wait until the GPU has taken them. */
 const MAX_STAGED_BYTES = 32 * 2 ** 20;
@@ -45,7 +46,7 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
     for (const buffer of [...weights.values(), ...kvCaches.values(), ...parked]) buffer.destroy();
   };
 
-  const refusal = await tryAllocation(device, () => {
+  const refusal = await catchRefusal(device, () => {
     for (const { name, sizeBytes } of plan.weights.flatMap((weight) => weight.buffers)) {
       weights.set(name, ledger.createBuffer('weights', { label: name, size: alignSize(sizeBytes), usage }));
     }
@@ -59,12 +60,13 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
   if (refusal !== null) {
     for (const buffer of allowance) buffer.destroy();
     destroy();
-    throw outOfMemory(plan, refusal);
+    const lost = await gpu.lostSoon();
+    throw lost === null ? outOfMemory(plan, refusal) : deviceLost(lost, refusal);
   }
   // Parked conversations are worth having, but no model has to do with less for them.
   while (parkedCaches.length < plan.conversations - 1) {
     const caches = new Map<string, GPUBuffer>();
-    const noRoom = await tryAllocation(device, () => createCaches(plan, ledger, usage, caches));
+    const noRoom = await catchRefusal(device, () => createCaches(plan, ledger, usage, caches));
     if (noRoom !== null) {
       for (const buffer of caches.values()) buffer.destroy();
       break;
@@ -90,8 +92,8 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
       writtenBytes += bytes.byteLength;
       stagedBytes += bytes.byteLength;
       if (stagedBytes >= MAX_STAGED_BYTES) await flush();
-      const lost = gpu.lostReason();
-      if (lost !== null) throw new LoadError('device_lost', { message: lost, retryable: true });
+      const lost = gpu.lostReason(); // other errors are for whoever runs the model to find, and to name
+      if (lost !== null) throw deviceLost(lost);
     },
     flush,
     writtenBytes: () => writtenBytes,
@@ -99,22 +101,24 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
   };
 }
 
-/** Runs `allocate`; yields null, or why the device refused some of it, which is then no buffer to use. */
-async function tryAllocation(device: GPUDevice, allocate: () => void): Promise<unknown> {
+/** Creates buffers; yields why one of them could not be, null where all are there. */
+async function catchRefusal(device: GPUDevice, create: () => void): Promise<Error | null> {
   device.pushErrorScope('validation');
   device.pushErrorScope('out-of-memory');
-  let thrown: unknown = null;
+  let thrown: Error | null = null;
   try {
-    allocate();
+    create();
   } catch (error) {
-    // createBuffer itself throws where the implementation refuses the size outright (RangeError) or the device is gone.
-    thrown = error;
+    // createBuffer itself throws where the implementation refuses the size outright (RangeError).
+    thrown = error instanceof Error ? error : new Error(String(error));
   }
-  const memoryError = await device.popErrorScope();
-  const validationError = await device.popErrorScope();
+  const [memory, validation] = await Promise.allSettled([device.popErrorScope(), device.popErrorScope()]);
   if (thrown !== null) return thrown;
-  const refused = memoryError ?? validationError;
-  return refused === null ? null : new Error(refused.message);
+  for (const scope of [memory, validation]) {
+    if (scope.status === 'rejected') return new Error(String(scope.reason)); // the device is lost
+    if (scope.value !== null) return new Error(scope.value.message);
+  }
+  return null;
 }
 
 function createCaches(

@@ -12,6 +12,7 @@ import type { Decoder } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuBuffers } from './gpu-buffers.ts';
 import { createGpuKvParking } from './gpu-kv-parking.ts';
+import { checkGpu, toGpuError } from './gpu-errors.ts';
 import { GpuTokenLoop } from './gpu-token-loop.ts';
 import type { GpuContext } from './gpu.ts';
 import type { Ort } from './onnxruntime.ts';
@@ -38,7 +39,7 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
       ),
     });
   } catch (error) {
-    throw toRuntimeError(error, 'creating the GPU session', gpu.lostReason());
+    throw await toGpuError(error, 'creating the GPU session', gpu);
   }
   const bound = bindModel(ort, plan, buffers);
   /** Logits of the last position: into `logits`, or, for null, to JavaScript. */
@@ -53,7 +54,7 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
     try {
       return await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: logits });
     } catch (error) {
-      throw toRuntimeError(error, 'running the model', gpu.lostReason());
+      throw await toGpuError(error, 'running the model', gpu);
     }
   };
   const tokenLoop = new GpuTokenLoop(parts, bound, async (ids, startPosition, logits) => {
@@ -64,18 +65,21 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
     contextTokens: plan.contextTokens,
     tokenLoop,
     parking: createGpuKvParking({ gpu, plan, live: buffers.kvCaches, slots: buffers.parkedCaches }),
+    gpu: { lost: gpu.lost, memory: () => gpu.ledger.totals() },
     async run(ids, startPosition) {
       const outputs = await run(ids, startPosition, null);
+      checkGpu(gpu, 'running the model');
       return outputs[GRAPH_IO.logits]?.data as Float32Array; // [V]
     },
     async release() {
-      try {
-        await tokenLoop.release();
-        await session.release();
-      } finally {
-        buffers.destroy();
-        gpu.destroy();
-      }
+      // On a lost device a session may fail to go; what is left of it goes with the device, and the rest goes all the same.
+      const failures: unknown[] = [];
+      await tokenLoop.release().catch((error: unknown) => failures.push(error));
+      await session.release().catch((error: unknown) => failures.push(error));
+      buffers.destroy();
+      const wasLost = gpu.lostReason() !== null;
+      gpu.destroy();
+      if (failures.length > 0 && !wasLost) throw toRuntimeError(failures[0], 'releasing the model', null);
     },
   };
 }

@@ -10,9 +10,9 @@ import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder.ts';
+import { checkGpu, toGpuError } from './gpu-errors.ts';
 import { readBuffer } from './gpu-read-buffer.ts';
 import { toOneLayer } from './gpu-skeleton.ts';
-import { toRuntimeError } from './runtime-errors.ts';
 
 /** How far apart the two are. */
 export interface LayerComparison {
@@ -52,6 +52,7 @@ export async function compareFirstLayer(
   );
   try {
     const onDevice = await runOnDevice({ ...parts, plan, graph: graphs.device }, input);
+    checkGpu(parts.gpu, 'comparing the first layer');
     const onWasm = await runOnWasm({ ...parts, plan }, graphs.wasm, weights, input);
     let difference = 0;
     let spread = 0;
@@ -64,7 +65,7 @@ export async function compareFirstLayer(
     }
     return { difference, spread };
   } catch (error) {
-    throw toRuntimeError(error, 'comparing the first layer', parts.gpu.lostReason());
+    throw await toGpuError(error, 'comparing the first layer', parts.gpu);
   }
 }
 

@@ -4,15 +4,16 @@
  * In: command encoders. Out: promises of numbers. Guarantees: each read has a staging buffer of its own from a pool, so that
  * several can be under way; a read that nobody waits for any more gives its buffer back all the same.
  */
-import { LoadError } from '../contract/errors.ts';
+import { checkGpu } from './gpu-errors.ts';
 import type { GpuContext } from './gpu.ts';
+import { deviceLost } from './runtime-errors.ts';
 
 /** Bytes of a staging buffer: one uint32. */
 const SIZE_BYTES = 4;
 
 /** A copy that was encoded; `read` once its encoder was submitted. */
 export interface ReadSlot {
-  /** @throws LoadError `device_lost` */
+  /** @throws LoadError `device_lost`, `out_of_memory`, `runtime_failed` */
   read(): Promise<number>;
 }
 
@@ -47,16 +48,14 @@ export class GpuReadback {
     try {
       await staging.mapAsync(GPUMapMode.READ);
     } catch (error) {
+      checkGpu(this.#gpu, 'choosing tokens');
       // A valid buffer of ours: only the loss of its device keeps it from being mapped.
-      throw new LoadError('device_lost', {
-        message: this.#gpu.lostReason() ?? (error instanceof Error ? error.message : String(error)),
-        retryable: true,
-        cause: error,
-      });
+      throw deviceLost(this.#gpu.lostReason() ?? (error instanceof Error ? error.message : String(error)), error);
     }
     const [value = 0] = new Uint32Array(staging.getMappedRange());
     staging.unmap();
     this.#free.push(staging);
+    checkGpu(this.#gpu, 'choosing tokens');
     return value;
   }
 

@@ -10,7 +10,7 @@ import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder.ts';
-import { toRuntimeError } from './runtime-errors.ts';
+import { checkGpu, toGpuError } from './gpu-errors.ts';
 
 /** A session that is good for nothing but warming. */
 export interface GpuSkeleton {
@@ -33,7 +33,7 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
       ),
     });
   } catch (error) {
-    throw toRuntimeError(error, 'creating the skeleton session', gpu.lostReason());
+    throw await toGpuError(error, 'creating the skeleton session', gpu);
   }
   const run = async (tokenCount: number): Promise<void> => {
     const feeds = {
@@ -45,15 +45,16 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
     try {
       await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: null });
     } catch (error) {
-      throw toRuntimeError(error, 'running the skeleton', gpu.lostReason());
+      throw await toGpuError(error, 'running the skeleton', gpu);
     }
+    checkGpu(gpu, 'running the skeleton');
   };
   return {
     run,
     async profile(tokenCount) {
       gpu.ledger.restartPeaks();
       await run(tokenCount);
-      return gpu.ledger.totals().peakBytesByPurpose.runtime;
+      return gpu.ledger.peakBytesOf('runtime');
     },
     async release() {
       // Half-filled weights may have left numbers in the cache that are none, and 0 × NaN is NaN in a masked tile too.

@@ -18,11 +18,11 @@ import { GRAPH_IO } from './decoder.ts';
 import type { ChoiceRule, ChoiceStep, TokenLoop } from './decoder.ts';
 import type { BoundModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder.ts';
+import { checkGpu, toGpuError } from './gpu-errors.ts';
 import { createTokenChooser } from './gpu-token-chooser.ts';
 import type { StepBuffers, TokenChooser } from './gpu-token-chooser.ts';
 import { readBuffer } from './gpu-read-buffer.ts';
 import type { Ort } from './onnxruntime.ts';
-import { toRuntimeError } from './runtime-errors.ts';
 
 /** Runs the uncaptured session, its logits into the given tensor. */
 export type RunInto = (ids: readonly number[], startPosition: number, logits: Tensor) => Promise<void>;
@@ -60,7 +60,7 @@ export class GpuTokenLoop implements TokenLoop {
       await this.#prove(this.#prepared, id, position, expected);
     } catch (error) {
       await this.release();
-      throw toRuntimeError(error, 'capturing the decode step', this.#parts.gpu.lostReason());
+      throw await toGpuError(error, 'capturing the decode step', this.#parts.gpu);
     }
   }
 
@@ -81,7 +81,7 @@ export class GpuTokenLoop implements TokenLoop {
     try {
       await session.run(feeds, fetches);
     } catch (error) {
-      throw toRuntimeError(error, 'running the captured decode step', this.#parts.gpu.lostReason());
+      throw await toGpuError(error, 'running the captured decode step', this.#parts.gpu);
     }
   }
 
@@ -139,6 +139,7 @@ export class GpuTokenLoop implements TokenLoop {
       device.queue.writeBuffer(step.totalSequenceLength, 0, Uint32Array.of(position + 1));
       await this.advance();
       const found = new Float32Array((await readBuffer(this.#parts.gpu, step.logits, expected.byteLength)).buffer);
+      checkGpu(this.#parts.gpu, 'capturing the decode step');
       const worst = found.reduce((most, value, index) => Math.max(most, Math.abs(value - (expected[index] ?? 0))), 0);
       // Written so that NaN fails.
       if (!(worst <= tolerance)) {

@@ -4,6 +4,7 @@
  * Out: {@link AdapterInfo} for plans and people; {@link GpuContext} for one model. Guarantees: one device a model, so that
  * disposing the model gives every byte back and a lost device takes nothing else with it.
  */
+import { yieldToEvents } from '../base/abort.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { AdapterInfo } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
@@ -14,8 +15,14 @@ export interface GpuContext {
   readonly device: GPUDevice;
   readonly adapter: AdapterInfo;
   readonly ledger: MemoryLedger;
-  /** Set once the device is gone, by whatever cause but our own `destroy`. */
+  /** Resolves with the reason once the device is gone, by whatever cause but our own `destroy`. */
+  readonly lost: Promise<string>;
+  /** What {@link lost} resolved with; null until then. */
   readonly lostReason: () => string | null;
+  /** {@link lostReason}, after the messages that are on their way: errors of a lost device may come before its loss does. */
+  lostSoon(): Promise<string | null>;
+  /** The first error that no error scope caught since the last call; one of memory goes before others. */
+  takeError(): GPUError | null;
   destroy(): void;
 }
 
@@ -50,17 +57,49 @@ export async function openGpu(limits: LoadPlan['limits'] = null): Promise<GpuCon
       cause: error,
     });
   }
-  let lost: string | null = null;
-  void device.lost.then(({ reason, message }) => {
-    if (reason !== 'destroyed') lost = message || reason;
+  return watchDevice(device, info);
+}
+
+function watchDevice(device: GPUDevice, adapter: AdapterInfo): GpuContext {
+  const ledger = new MemoryLedger(device);
+  let destroyed = false;
+  let lostReason: string | null = null;
+  const lost = new Promise<string>((resolve) => {
+    void device.lost.then(({ reason, message }) => {
+      if (destroyed) return;
+      lostReason = message || reason;
+      resolve(lostReason);
+    });
+  });
+  let uncaught: GPUError | null = null;
+  device.addEventListener('uncapturederror', ({ error }) => {
+    // What follows a failed allocation are complaints about the buffer that it left invalid.
+    if (uncaught === null || (isMemoryError(error) && !isMemoryError(uncaught))) uncaught = error;
   });
   return {
     device,
-    adapter: info,
-    ledger: new MemoryLedger(device),
-    lostReason: () => lost,
-    destroy: () => device.destroy(),
+    adapter,
+    ledger,
+    lost,
+    lostReason: () => lostReason,
+    async lostSoon() {
+      await yieldToEvents();
+      return lostReason;
+    },
+    takeError() {
+      const error = uncaught;
+      uncaught = null;
+      return error;
+    },
+    destroy() {
+      destroyed = true;
+      device.destroy();
+    },
   };
+}
+
+function isMemoryError(error: GPUError): boolean {
+  return error instanceof GPUOutOfMemoryError;
 }
 
 /**

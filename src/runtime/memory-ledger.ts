@@ -2,21 +2,11 @@
  * An exact account of the GPU buffers on one device: ours by purpose, and the runtime's own.
  *
  * Wraps `createBuffer` of the device and `destroy` of what it returns, so that buffers which onnxruntime makes on our
- * device are counted too (WebGPU itself tells nothing about memory).
+ * device are counted too (WebGPU itself tells nothing about memory). A device that is destroyed or lost takes all its
+ * buffers with it: the account is then closed, at zero.
  */
 
-/** What a buffer is for. `runtime` is whatever we did not create ourselves. */
-export type BufferPurpose = 'weights' | 'kvCache' | 'staging' | 'runtime';
-
-/** Live and peak bytes of one device. */
-export interface LedgerTotals {
-  readonly liveBytes: number;
-  readonly peakBytes: number;
-  readonly liveBuffers: number;
-  readonly liveBytesByPurpose: Readonly<Record<BufferPurpose, number>>;
-  /** Since {@link MemoryLedger.restartPeaks}, or ever. */
-  readonly peakBytesByPurpose: Readonly<Record<BufferPurpose, number>>;
-}
+import type { BufferPurpose, GpuMemory } from '../contract/memory.ts';
 
 /** The account of one device, from the moment of its construction. */
 export class MemoryLedger {
@@ -27,11 +17,19 @@ export class MemoryLedger {
   #liveBytes = 0;
   #peakBytes = 0;
   #liveBuffers = 0;
+  #closed = false;
 
   constructor(device: GPUDevice) {
     this.#device = device;
     const create = device.createBuffer.bind(device);
     device.createBuffer = (descriptor) => this.#enter(create(descriptor));
+    const destroy = device.destroy.bind(device);
+    device.destroy = () => {
+      this.#close();
+      destroy();
+      return undefined;
+    };
+    void device.lost.then(() => this.#close());
   }
 
   /** A buffer of ours, booked under `purpose`. */
@@ -44,18 +42,22 @@ export class MemoryLedger {
     }
   }
 
+  /** The most that buffers of this purpose took since {@link restartPeaks}, or ever; bytes. */
+  peakBytesOf(purpose: BufferPurpose): number {
+    return this.#peaks[purpose];
+  }
+
   /** Peaks by purpose count from now on; the peak of all together does not. */
   restartPeaks(): void {
     this.#peaks = { ...this.#live };
   }
 
-  totals(): LedgerTotals {
+  totals(): GpuMemory {
     return {
       liveBytes: this.#liveBytes,
       peakBytes: this.#peakBytes,
       liveBuffers: this.#liveBuffers,
       liveBytesByPurpose: { ...this.#live },
-      peakBytesByPurpose: { ...this.#peaks },
     };
   }
 
@@ -75,7 +77,14 @@ export class MemoryLedger {
     return buffer;
   }
 
+  #close(): void {
+    this.#closed = true;
+    this.#liveBytes = this.#liveBuffers = 0;
+    for (const purpose of Object.keys(this.#live) as BufferPurpose[]) this.#live[purpose] = 0;
+  }
+
   #book(purpose: BufferPurpose, bytes: number, buffers: number): void {
+    if (this.#closed) return;
     this.#live[purpose] += bytes;
     this.#peaks[purpose] = Math.max(this.#peaks[purpose], this.#live[purpose]);
     this.#liveBytes += bytes;

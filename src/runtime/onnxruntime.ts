@@ -6,6 +6,7 @@
  */
 import type * as OnnxRuntime from 'onnxruntime-web';
 import { LoadError } from '../contract/errors.ts';
+import { watchWasmMemory } from './wasm-heap.ts';
 
 /** The runtime's module. */
 export type Ort = typeof OnnxRuntime;
@@ -32,6 +33,7 @@ export function loadOnnxRuntime(): Promise<Ort> {
 }
 
 async function importRuntime(): Promise<Ort> {
+  watchWasmMemory();
   const hasJspi = 'Suspending' in WebAssembly;
   const ort: Ort = hasJspi ? await import('onnxruntime-web/jspi') : await import('onnxruntime-web/webgpu');
   // Threads need SharedArrayBuffer, which a page has only when it is cross-origin isolated.

@@ -14,10 +14,15 @@ export function toRuntimeError(error: unknown, what: string, deviceLostReason: s
   if (isLoadError(error)) return error;
   const text = error instanceof Error ? error.message : `exception ${String(error)}`;
   if (deviceLostReason !== null || DEVICE_LOST.test(text)) {
-    return new LoadError('device_lost', { message: deviceLostReason ?? text, retryable: true, cause: error });
+    return deviceLost(deviceLostReason ?? text, error);
   }
   if (OUT_OF_MEMORY.test(text) || typeof error === 'number') {
     return new LoadError('out_of_memory', { message: `While ${what}: ${text}`, cause: error });
   }
   return new LoadError('runtime_failed', { message: `While ${what}: ${text}`, cause: error });
+}
+
+/** The error for a GPU device that is gone. */
+export function deviceLost(reason: string, cause?: unknown): LoadError {
+  return new LoadError('device_lost', { message: reason, retryable: true, cause });
 }

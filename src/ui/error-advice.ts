@@ -40,7 +40,8 @@ const ADVICE: Readonly<Record<ErrorCode, string>> = {
   no_adapter: 'Choose device “auto” or “wasm”, or enable WebGPU in this browser.',
   does_not_fit: SMALLER,
   out_of_memory: SMALLER,
-  device_lost: 'Load again: the weights are still in the cache.',
+  device_lost:
+    'The weights are still in the cache: a model that was ready is being rebuilt, and the prompt can be sent again; otherwise load again.',
   runtime_failed: 'Try another device or number format. ' + REPORT,
   output_mismatch: 'Choose device “wasm”: this GPU or its driver computes wrong values.',
   context_exceeded: 'Shorten the prompt or start a new conversation.',

@@ -12,7 +12,7 @@ import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
 import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
-import type { LedgerTotals } from '../../runtime/memory-ledger.ts';
+import type { GpuMemory } from '../../contract/memory.ts';
 import { fillWeights } from '../fill/fill.ts';
 import type { ModelGraphs } from '../build.ts';
 import type { Repository } from '../repository.ts';
@@ -28,7 +28,7 @@ import { placeOnWasm } from './place-on-wasm.ts';
 export interface PlacedModel {
   readonly decoder: Decoder;
   readonly adapter: AdapterInfo | null;
-  readonly memory: () => LedgerTotals | null;
+  readonly memory: () => GpuMemory | null;
   /** Null where there is nothing to compare WebAssembly with. */
   readonly compareFirstLayer: () => Promise<LayerComparison | null>;
   readonly networkBytes: number;

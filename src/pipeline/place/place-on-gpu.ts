@@ -16,7 +16,7 @@ import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import { createGpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { openGpu } from '../../runtime/gpu.ts';
-import type { LedgerTotals } from '../../runtime/memory-ledger.ts';
+import type { GpuMemory } from '../../contract/memory.ts';
 import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
 import type { ModelGraphs } from '../build.ts';
 
@@ -29,7 +29,7 @@ export interface GpuPlace {
   /** Once the weights are there: the first layer against WebAssembly. */
   readonly compareFirstLayer: () => Promise<LayerComparison | null>;
   readonly adapter: AdapterInfo;
-  readonly memory: () => LedgerTotals;
+  readonly memory: () => GpuMemory;
 }
 
 /** @throws LoadError `no_adapter`, `does_not_fit`, `out_of_memory`, `device_lost`, `runtime_failed` */
@@ -40,16 +40,21 @@ export async function reserveOnGpu(plan: LoadPlan, graphs: ModelGraphs): Promise
     const ort = await loadOnnxRuntime();
     const parts = { ort, gpu, plan, buffers };
     const decoder = await createGpuDecoder({ ...parts, graph: graphs.model });
-    // After the decoder: compiled programs live as long as a session on the device does.
-    const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton });
-    return {
-      decoder,
-      skeleton,
-      buffers,
-      compareFirstLayer: () => compareFirstLayer(parts, graphs.firstLayer),
-      adapter: gpu.adapter,
-      memory: () => gpu.ledger.totals(),
-    };
+    try {
+      // After the decoder: compiled programs live as long as a session on the device does.
+      const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton });
+      return {
+        decoder,
+        skeleton,
+        buffers,
+        compareFirstLayer: () => compareFirstLayer(parts, graphs.firstLayer),
+        adapter: gpu.adapter,
+        memory: () => gpu.ledger.totals(),
+      };
+    } catch (error) {
+      await decoder.release().catch(() => undefined); // its session lies in the runtime's heap, not on the device
+      throw error;
+    }
   } catch (error) {
     gpu.destroy(); // takes every buffer with it
     throw error instanceof LoadError ? error.inStage('place') : error;

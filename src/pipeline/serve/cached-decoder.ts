@@ -39,6 +39,11 @@ export class CachedDecoder {
     return this.#reusedTokens;
   }
 
+  /** See {@link Decoder.gpu}; null where it runs on the CPU. */
+  get gpu(): Decoder['gpu'] | null {
+    return this.#decoder.gpu ?? null;
+  }
+
   /** Decoding without JavaScript between two tokens; null where the device has none, or it failed its proof. */
   get tokenLoop(): TokenLoop | null {
     return this.#tokenLoop;

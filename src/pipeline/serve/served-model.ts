@@ -1,14 +1,12 @@
 /**
- * Stage 8: a warm model that answers requests, one after another.
+ * Stage 8: a warm model on its device, which answers one request at a time.
  *
- * In: the decoder, the tokenizer and the configs. Out: {@link ServedModel}. Guarantees: requests never overlap on the device;
- * one that waits can be cancelled as well; dispose ends what runs, then gives everything back.
+ * In: the decoder, the tokenizer and the configs. Out: {@link ServedModel}. Its caller sees to it that requests do not overlap
+ * and makes another one when the device is lost: see `lasting-model.ts`.
  */
-import { throwIfAborted } from '../../base/abort.ts';
-import { Semaphore } from '../../base/concurrency.ts';
-import { LoadError } from '../../contract/errors.ts';
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../../contract/generate.ts';
 import type { ModelInfo, LoadReport } from '../../contract/load.ts';
+import type { GpuMemory } from '../../contract/memory.ts';
 import { contextExceeded } from './cached-decoder.ts';
 import { completeSettings } from './generate-settings.ts';
 import { runGeneration } from './generator.ts';
@@ -28,24 +26,29 @@ export interface ServeParts extends Omit<GeneratorParts, 'decodeText' | 'vocabSi
 export class ServedModel {
   readonly info: ModelInfo;
   readonly report: LoadReport;
+  /** Resolves with the reason once its GPU device is lost; null where it has none. */
+  readonly lost: Promise<string> | null;
   readonly #parts: ServeParts;
-  readonly #turn = new Semaphore(1);
-  readonly #disposal = new AbortController();
+  #released: Promise<void> | null = null;
 
   constructor(parts: ServeParts) {
     this.#parts = parts;
     this.info = parts.info;
     this.report = parts.report;
+    this.lost = parts.decoder.gpu?.lost ?? null;
   }
 
-  /** @throws LoadError `invalid_argument`, `tokenizer_missing`, `context_exceeded`, `aborted`, `disposed`, `device_lost` … */
+  /**
+   * `startMs`, of `performance.now()`, is when the request came: it may have waited.
+   * @throws LoadError `invalid_argument`, `tokenizer_missing`, `context_exceeded`, `aborted`, `device_lost` …
+   */
   async generate(
     prompt: Prompt,
     options: GenerateOptions,
     onToken: (token: GeneratedToken) => void,
     signal: AbortSignal,
+    startMs: number,
   ): Promise<GenerateReport> {
-    const startMs = performance.now();
     const { tokenizer, generationConfig } = this.#parts;
     const { contextTokens, vocabSize } = this.info;
     const promptIds = tokenizer.encodePrompt(prompt, vocabSize);
@@ -53,25 +56,22 @@ export class ServedModel {
     const settings = completeSettings(options, generationConfig, contextTokens - promptIds.length);
     const generator = { ...this.#parts, vocabSize, decodeText: (ids: readonly number[]) => tokenizer.decode(ids) };
     let firstTokenMs = 0;
-    return this.#exclusively(signal, async (either) => {
-      const result = await runGeneration(
-        generator,
-        promptIds,
-        settings,
-        (token) => {
-          firstTokenMs ||= performance.now() - startMs;
-          onToken(token);
-        },
-        either,
-      );
-      return { promptTokens: promptIds.length, ...result, firstTokenMs, totalMs: performance.now() - startMs };
-    });
+    const result = await runGeneration(
+      generator,
+      promptIds,
+      settings,
+      (token) => {
+        firstTokenMs ||= performance.now() - startMs;
+        onToken(token);
+      },
+      signal,
+    );
+    return { promptTokens: promptIds.length, ...result, firstTokenMs, totalMs: performance.now() - startMs };
   }
 
   /** Logits [vocabSize] after the last token of `prompt`. */
   async logits(prompt: Prompt, signal: AbortSignal): Promise<Float32Array> {
-    const ids = this.tokenize(prompt);
-    return this.#exclusively(signal, (either) => this.#parts.decoder.logitsFor(ids, either));
+    return this.#parts.decoder.logitsFor(this.tokenize(prompt), signal);
   }
 
   tokenize(prompt: Prompt): number[] {
@@ -82,29 +82,14 @@ export class ServedModel {
     return this.#parts.tokenizer.decode(ids, keepSpecialTokens);
   }
 
-  async dispose(): Promise<void> {
-    if (this.#disposal.signal.aborted) return;
-    this.#disposal.abort(new LoadError('disposed'));
-    await this.#turn.use(() => this.#parts.decoder.release());
+  /** What lies on its GPU device; null where it has none. */
+  memory(): GpuMemory | null {
+    return this.#parts.decoder.gpu?.memory() ?? null;
   }
 
-  /** Runs `work` in its turn, with a signal that fires on the caller's abort and on dispose. */
-  async #exclusively<T>(signal: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const disposal = this.#disposal.signal;
-    const either = AbortSignal.any([signal, disposal]);
-    return this.#turn.use(async () => {
-      if (disposal.aborted) throw new LoadError('disposed', { stage: 'serve' });
-      throwIfAborted(either);
-      try {
-        return await work(either);
-      } catch (error) {
-        throw isDisposal(disposal) ? new LoadError('disposed', { stage: 'serve', cause: error }) : error;
-      }
-    });
+  /** Gives the device back; the tokenizer still works. Calling it again does nothing. */
+  release(): Promise<void> {
+    this.#released ??= this.#parts.decoder.release();
+    return this.#released;
   }
-}
-
-/** A function, because TypeScript takes what it saw before an await for what holds after it. */
-function isDisposal(signal: AbortSignal): boolean {
-  return signal.aborted;
 }

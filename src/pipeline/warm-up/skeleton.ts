@@ -5,6 +5,7 @@
  * takes effect between two runs. Compiling and measuring need shapes, not values, so the weights may be zeros, or half there.
  */
 import { throwIfAborted } from '../../base/abort.ts';
+import { isLoadError } from '../../contract/errors.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { PREFILL_CHUNK_TOKENS } from '../serve/cached-decoder.ts';
 
@@ -41,12 +42,14 @@ export async function warmSkeleton(
       throwIfAborted(signal);
       if (tokenCount <= contextTokens) await skeleton.run(tokenCount);
     }
+    await skeleton.release();
     const most = Math.min(PREFILL_CHUNK_TOKENS, contextTokens);
     return {
       elapsedMs: performance.now() - startMs,
       activationBytes: Math.ceil((measuredBytes / longest) * most),
     };
-  } finally {
-    await skeleton.release();
+  } catch (error) {
+    await skeleton.release().catch(() => undefined); // on a device that is lost it may fail too, and would hide why
+    throw isLoadError(error) ? error.inStage('warmUp') : error; // it runs beside other stages
   }
 }

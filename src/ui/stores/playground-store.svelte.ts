@@ -7,6 +7,7 @@
  */
 import { toErrorData, type LoadErrorData } from '../../contract/errors.ts';
 import type { GenerateReport, Prompt } from '../../contract/generate.ts';
+import type { ModelState } from '../../contract/model-state.ts';
 import type { Model } from '../../client/loader.ts';
 import { DEFAULT_SAMPLING, readSampling, type SamplingFields } from '../sampling.ts';
 import { changeLastTurn, openTurn, toMessages, type Turn } from './conversation.ts';
@@ -29,14 +30,21 @@ export class PlaygroundStore {
   /** What a screen reader is told, once per answer. */
   announcement = $state('');
 
+  /** Whether the model takes prompts at once; null without one. */
+  modelState = $state.raw<ModelState | null>(null);
+
   #model: Model | null = null;
+  #stopListening: () => void = () => {};
   #controller: AbortController | null = null;
 
   /** Takes another model, or none. */
   attach(model: Model | null): void {
     if (model === this.#model) return;
     this.stop();
+    this.#stopListening();
     this.#model = model;
+    this.modelState = model?.state ?? null;
+    this.#stopListening = model?.onStateChange((state) => (this.modelState = state)) ?? (() => {});
     this.turns = [];
     this.error = null;
     this.announcement = '';

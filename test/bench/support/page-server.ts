@@ -32,7 +32,7 @@ export async function startPageServer(entry: string): Promise<PageServer> {
     base: './',
     worker: { format: 'es' },
     resolve: { dedupe: ['onnxruntime-web', 'onnxruntime-common'] },
-    build: { outDir, emptyOutDir: true, target: 'es2022', rollupOptions: { input: `${root}${entry}` } },
+    build: { outDir, emptyOutDir: true, target: 'es2022', rolldownOptions: { input: `${root}${entry}` } },
   });
   const server = await preview({
     ...common,

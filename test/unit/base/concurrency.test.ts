@@ -47,6 +47,31 @@ describe('Semaphore', () => {
     await second;
     expect(order).toEqual(['first', 'second']);
   });
+
+  it('lets a waiter leave by its signal, and passes no permit to it', async () => {
+    const semaphore = new Semaphore(1);
+    const controller = new AbortController();
+    const first = semaphore.use(() => sleep(5));
+    const leaving = semaphore.use(() => Promise.resolve('never'), controller.signal);
+    const last = semaphore.use(() => Promise.resolve('last'));
+    controller.abort();
+    await expect(leaving).rejects.toMatchObject({ code: 'aborted' });
+    await first;
+    expect(await last).toBe('last');
+  });
+
+  it('keeps its permits when a signal fires in the moment in which one is passed on', async () => {
+    const semaphore = new Semaphore(1);
+    const controller = new AbortController();
+    let finish: () => void = () => {};
+    const first = semaphore.use(() => new Promise<void>((resolve) => (finish = resolve)));
+    const leaving = semaphore.use(() => Promise.resolve('either'), controller.signal);
+    finish();
+    await first;
+    controller.abort();
+    await leaving.catch(() => undefined);
+    expect(await semaphore.use(() => Promise.resolve('free'))).toBe('free');
+  });
 });
 
 describe('raceAbort', () => {
