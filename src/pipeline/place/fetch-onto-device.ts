@@ -3,17 +3,22 @@
  *
  * In: a plan, its graph, the repository. Out: a decoder with its weights, and what moved. Guarantees: on WebGPU the three
  * overlap: the disk is the elastic buffer between network and GPU, and host memory stays constant; on WASM the files are
- * complete before the runtime pulls them. On failure or cancel all of it is given back, and nothing keeps running.
+ * complete before the runtime pulls them. Where an earlier load has left prepared weights, those are read instead of the
+ * files, which are only made sure of. On failure or cancel all of it is given back, and nothing keeps running.
  */
 import { runTogether } from '../../base/together.ts';
 import { computeRotary } from '../../blueprints/rotary.ts';
 import type { DownloadSummary } from '../../contract/cache.ts';
+import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
 import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import type { LedgerTotals } from '../../runtime/memory-ledger.ts';
+import type { WriteBytes } from '../fill/aligned-writer.ts';
 import { fillWeights } from '../fill/fill.ts';
+import { openPreparedWeights } from '../fill/prepared-weights.ts';
+import type { PreparedWeights } from '../fill/prepared-weights.ts';
 import type { ModelGraphs } from '../build.ts';
 import type { Repository } from '../repository.ts';
 import type { StageLog } from '../stage-log.ts';
@@ -33,6 +38,8 @@ export interface PlacedModel {
   readonly networkBytes: number;
   readonly cachedBytes: number;
   readonly deviceBytes: number;
+  /** Read from weights that an earlier load had prepared. */
+  readonly preparedBytes: number;
   /** How long the skeleton took, beside the download; null where there is none. */
   readonly skeletonMs: number | null;
 }
@@ -45,31 +52,38 @@ export async function fetchOntoDevice(
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
-  const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
-  return place(plan, graphs, repository, log, signal);
+  const prepared = await openPreparedWeights(plan, repository.snapshot, (notice) => log.notice('fill', notice));
+  try {
+    const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
+    return await place(plan, graphs, repository, prepared, log, signal);
+  } finally {
+    await prepared.close();
+  }
 }
 
 async function fetchOntoGpu(
   plan: LoadPlan,
   graphs: ModelGraphs,
   repository: Repository,
+  prepared: PreparedWeights,
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
   log.start('place');
   const place = await reserveOnGpu(plan, graphs);
   try {
-    const [summary, , skeletonMs] = await runTogether<readonly [DownloadSummary, undefined, number]>(signal, [
+    const [summary, fromPrepared, skeletonMs] = await runTogether<readonly [DownloadSummary, boolean, number]>(signal, [
       (either) => download(plan, repository, log, either),
-      async (either) => {
-        await log.run('fill', () =>
-          fillFromDownload(plan, repository, place, either, (done, total) => {
+      (either) =>
+        log.run('fill', async () => {
+          const onProgress = (done: number, total: number): void => {
             log.progress('fill', done, total);
             log.progress('place', done, total);
-          }),
-        );
-        return undefined;
-      },
+          };
+          if (await fillFromPrepared(plan, prepared, place, either, onProgress)) return true;
+          await fillFromDownload(plan, repository, prepared, place, either, onProgress);
+          return false;
+        }),
       async (either) => {
         log.start('warmUp');
         const startMs = performance.now();
@@ -77,11 +91,14 @@ async function fetchOntoGpu(
         return performance.now() - startMs;
       },
     ]);
-    if (summary.restarted.length > 0) {
+    if (summary.restarted.length > 0 && !fromPrepared) {
       // What was read before a file started over was not what the hub announced: fill again, from the verified files.
-      await fillFromDownload(plan, repository, place, signal, () => {});
+      await prepared.keeper?.discard();
+      await fillFromDownload(plan, repository, prepared, place, signal, () => {});
     }
-    await place.buffers.flush();
+    const flushed = place.buffers.flush();
+    await prepared.keeper?.commit();
+    await flushed;
     log.end('place', null);
     return {
       decoder: place.decoder,
@@ -91,6 +108,7 @@ async function fetchOntoGpu(
       networkBytes: summary.networkBytes,
       cachedBytes: summary.cachedBytes,
       deviceBytes: place.buffers.writtenBytes(),
+      preparedBytes: prepared.source?.readBytes ?? 0,
       skeletonMs,
     };
   } catch (error) {
@@ -103,6 +121,7 @@ async function fetchOntoWasm(
   plan: LoadPlan,
   graphs: ModelGraphs,
   repository: Repository,
+  prepared: PreparedWeights,
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
@@ -115,6 +134,7 @@ async function fetchOntoWasm(
     log.start('fill');
     const placed = await placeOnWasm(plan, graphs.model, {
       files,
+      prepared,
       onBuffer: (sizeBytes) => {
         deviceBytes += sizeBytes;
         log.progress('fill', deviceBytes, totalBytes);
@@ -124,6 +144,7 @@ async function fetchOntoWasm(
     log.end('fill', null);
     return placed;
   });
+  await prepared.keeper?.commit();
   return {
     decoder,
     adapter: null,
@@ -132,6 +153,7 @@ async function fetchOntoWasm(
     networkBytes: summary.networkBytes,
     cachedBytes: summary.cachedBytes,
     deviceBytes,
+    preparedBytes: prepared.source?.readBytes ?? 0,
     skeletonMs: null,
   };
 }
@@ -157,6 +179,7 @@ function download(
 function fillFromDownload(
   plan: LoadPlan,
   { files }: Repository,
+  { keeper }: PreparedWeights,
   { buffers }: GpuPlace,
   signal: AbortSignal,
   onProgress: (doneBytes: number, totalBytes: number) => void,
@@ -166,7 +189,27 @@ function fillFromDownload(
     computeRotary,
     signal,
     read: (file, start, end, either) => files.waitRange(file, start, end, { signal: either }),
-    write: (name, offsetBytes, bytes) => buffers.write(name, offsetBytes, bytes),
+    write: async (name, offsetBytes, bytes) => {
+      await keeper?.keep(name, offsetBytes, bytes);
+      await buffers.write(name, offsetBytes, bytes);
+    },
     onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
   });
+}
+
+/** False where there are none, or they turned out damaged: then everything is to be filled from the files. */
+async function fillFromPrepared(
+  plan: LoadPlan,
+  { source }: PreparedWeights,
+  { buffers }: GpuPlace,
+  signal: AbortSignal,
+  onProgress: (doneBytes: number, totalBytes: number) => void,
+): Promise<boolean> {
+  if (!source) return false;
+  const write: WriteBytes = (name, offsetBytes, bytes) => buffers.write(name, offsetBytes, bytes);
+  if (!(await source.stream(write, signal, onProgress))) return false;
+  const tables = plan.weights.filter(({ computed }) => computed !== null);
+  const read = (): Promise<never> => Promise.reject(new LoadError('internal', { message: 'a table has no file' }));
+  await fillWeights({ plan: { ...plan, weights: tables }, computeRotary, signal, read, write });
+  return true;
 }
