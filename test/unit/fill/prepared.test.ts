@@ -126,7 +126,9 @@ describe('prepared weights', () => {
         const source = await openSource(damaged, pieces, notices);
         let writes = 0;
         const done = await source.stream(
-          () => void writes++,
+          () => {
+            writes++;
+          },
           new AbortController().signal,
           () => undefined,
         );
