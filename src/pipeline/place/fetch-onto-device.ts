@@ -52,12 +52,13 @@ export async function fetchOntoDevice(
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
-  const prepared = await openPreparedWeights(plan, repository.snapshot, (notice) => log.notice('fill', notice));
+  // Beside the reserving: asking the browser for room takes it about a second a gigabyte. It never rejects.
+  const opening = openPreparedWeights(plan, repository.snapshot, (notice) => log.notice('fill', notice));
   try {
     const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
-    return await place(plan, graphs, repository, prepared, log, signal);
+    return await place(plan, graphs, repository, opening, log, signal);
   } finally {
-    await prepared.close();
+    await (await opening).close();
   }
 }
 
@@ -65,13 +66,14 @@ async function fetchOntoGpu(
   plan: LoadPlan,
   graphs: ModelGraphs,
   repository: Repository,
-  prepared: PreparedWeights,
+  opening: Promise<PreparedWeights>,
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
   log.start('place');
   const place = await reserveOnGpu(plan, graphs);
   try {
+    const prepared = await opening; // before the download, which asks for room too
     const [summary, fromPrepared, skeletonMs] = await runTogether<readonly [DownloadSummary, boolean, number]>(signal, [
       (either) => download(plan, repository, log, either),
       (either) =>
@@ -121,10 +123,11 @@ async function fetchOntoWasm(
   plan: LoadPlan,
   graphs: ModelGraphs,
   repository: Repository,
-  prepared: PreparedWeights,
+  opening: Promise<PreparedWeights>,
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
+  const prepared = await opening; // before the download, which asks for room too
   const summary = await download(plan, repository, log, signal);
   const files = new Map<string, File>();
   for (const { path } of plan.weightFiles) files.set(path, await repository.files.openBlob(path));
