@@ -59,6 +59,11 @@ export interface CacheEntry {
   readonly sizeBytes: number;
   /** Of these, in blobs that no other snapshot uses: what deleting this snapshot would free. */
   readonly ownBytes: number;
+  /**
+   * Besides the files: weights in the form that a device takes them, kept so that the next load reads only those. Made from
+   * the files, and the first to go when room is short. Two snapshots with the same weights share them.
+   */
+  readonly preparedBytes: number;
   readonly totalBytes: number;
   readonly complete: boolean;
   readonly pinned: boolean;
@@ -72,8 +77,10 @@ export interface CacheEntryFile extends FileStatus {
 
 /** How much room there is, in bytes. */
 export interface CacheUsage {
-  /** Verified blobs and half-written files. */
+  /** Verified blobs, half-written files and prepared weights. */
   readonly sizeBytes: number;
+  /** Of these, prepared weights. */
+  readonly preparedBytes: number;
   /** What the browser counts for this origin, everything included. */
   readonly usageBytes: number;
   readonly quotaBytes: number;
@@ -109,7 +116,10 @@ export interface VerifyProgress {
   readonly totalBytes: number;
 }
 
-/** What `verify` found. Damaged files are dropped, so that the next load fetches them again. */
+/**
+ * What `verify` found. Damaged files are dropped, so that the next load fetches them again. Prepared weights count as a file,
+ * `prepared weights (q4)`; damaged ones are dropped, so that the next load makes them again.
+ */
 export interface VerifyResult {
   readonly checkedFiles: number;
   readonly checkedBytes: number;

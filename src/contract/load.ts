@@ -82,6 +82,11 @@ export interface LoadReport {
     /** Weight and text files, as they crossed the network. */
     readonly fromNetwork: number;
     readonly fromCache: number;
+    /**
+     * Weights that were read as an earlier load had prepared them, instead of being read from their files and converted; 0
+     * where there were none.
+     */
+    readonly fromPrepared: number;
     /** Written to GPU buffers, or copied into the WASM heap. */
     readonly toDevice: number;
   };

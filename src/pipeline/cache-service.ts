@@ -16,9 +16,8 @@ import type {
   VerifyResult,
 } from '../contract/cache.ts';
 import { BlobFiles } from '../store/blob-files.ts';
-import { deleteAll, deleteSnapshots, listCache, pin, prune, verify } from '../store/catalog.ts';
+import { deleteAll, deleteSnapshots, listCache, measureChecks, pin, prune, verify } from '../store/catalog.ts';
 import type { CacheStore } from '../store/catalog.ts';
-import { toBlobKey } from '../store/journal.ts';
 import { readUsage } from '../store/quota.ts';
 import { CacheRecords } from '../store/records.ts';
 
@@ -65,7 +64,7 @@ export class CacheService {
     const store = await this.#open();
     // The store checks one selector at a time; for everything that is each model in turn.
     const selectors = selector === null ? await listModels(store.records) : [selector];
-    const sizes = await Promise.all(selectors.map((one) => measureBlobs(store.records, one)));
+    const sizes = await Promise.all(selectors.map((one) => measureChecks(store, one)));
     const totalBytes = sizes.reduce((sum, size) => sum + size, 0);
     const result = { checkedFiles: 0, checkedBytes: 0, damaged: [] as VerifyResult['damaged'][number][] };
     let startBytes = 0;
@@ -139,29 +138,15 @@ async function listModels(records: CacheRecords): Promise<readonly CacheSelector
   return [...modelIds].map((modelId) => ({ modelId }));
 }
 
-/** Bytes of the complete blobs that a selector names, each once. */
-async function measureBlobs(records: CacheRecords, selector: CacheSelector): Promise<number> {
-  const blobs = await records.listBlobs();
-  const sizes = new Map<string, number>();
-  for (const snapshot of (await records.listSnapshots()).values()) {
-    if (!isSelected(selector, snapshot)) continue;
-    for (const file of snapshot.files) {
-      const blob = blobs.get(await toBlobKey(file));
-      if (blob) sizes.set(blob.key, blob.sizeBytes);
-    }
-  }
-  return [...sizes.values()].reduce((sum, sizeBytes) => sum + sizeBytes, 0);
-}
-
 /** Snapshot key → its names, for all that has a record. */
 async function listNames(records: CacheRecords): Promise<ReadonlyMap<string, CachedSnapshotName>> {
   const all = [...(await records.listUsage()), ...(await records.listSnapshots())];
   return new Map(all.map(([key, { endpoint, modelId, commit }]) => [key, { endpoint, modelId, commit }]));
 }
 
-/** Blob key → bytes on disk. A half-written file and the blob that it becomes have one key. */
+/** Key → bytes on disk. A half-written file and the blob that it becomes have one key. */
 async function listSizes(files: BlobFiles): Promise<ReadonlyMap<string, number>> {
-  const stored = [...(await files.listPartial()), ...(await files.listBlobs())];
+  const stored = [...(await files.listPartial()), ...(await files.listBlobs()), ...(await files.prepared.list())];
   return new Map(stored.map(({ key, sizeBytes }) => [key, sizeBytes]));
 }
 

@@ -102,7 +102,12 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
       device: plan.device,
       stages: log.timings,
       totalMs: log.nowMs(),
-      bytes: { fromNetwork: placed.networkBytes, fromCache: placed.cachedBytes, toDevice: placed.deviceBytes },
+      bytes: {
+        fromNetwork: placed.networkBytes,
+        fromCache: placed.cachedBytes,
+        fromPrepared: placed.preparedBytes,
+        toDevice: placed.deviceBytes,
+      },
       memory: {
         weightBytes: plan.costs.weightBytes,
         kvCacheBytes: plan.costs.kvCacheBytes,

@@ -19,7 +19,7 @@ export interface WasmDecoderParts {
   readonly plan: LoadPlan;
   readonly graph: Uint8Array<ArrayBuffer>;
   /** The whole content of one weight buffer, synchronously; called once a buffer. */
-  readonly makeBuffer: (bufferName: string) => Uint8Array;
+  readonly makeBuffer: (bufferName: string, sizeBytes: number) => Uint8Array;
 }
 
 /** @throws LoadError `runtime_failed`, `out_of_memory` */
@@ -31,7 +31,7 @@ export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDe
       path: name,
       data: new LazyBytes(sizeBytes, (start, end) => {
         try {
-          const bytes = makeBuffer(name);
+          const bytes = makeBuffer(name, sizeBytes);
           return start === 0 && end === bytes.byteLength ? bytes : bytes.subarray(start, end);
         } catch (error) {
           failure = error; // the runtime would wrap it in a message; ours says more

@@ -3,7 +3,7 @@
  *
  * Deleting goes records first, bytes after: killed in between, what is left is a file without a record, which is never
  * served and which `sweep` removes. Bytes go only under their blob's lock, and only where no remaining snapshot needs
- * them; a snapshot that a tab is using stays.
+ * them; a snapshot that a tab is using stays. Prepared weights go with the last snapshot that has what they were made from.
  */
 import type { CacheEntry, CacheEntryFile, CacheSelector, FileStatus, VerifyResult } from '../contract/cache.ts';
 import { throwIfAborted } from '../base/abort.ts';
@@ -14,6 +14,9 @@ import type { BlobFiles } from './blob-files.ts';
 import { hashBlob } from './hashing.ts';
 import { countBytes } from './intervals.ts';
 import { readJournal, toBlobKey } from './journal.ts';
+import { dropPrepared, findPreparedDamage, sweepPrepared } from './prepared.ts';
+import type { PreparedRecord } from './prepared-record.ts';
+import { isMadeFrom } from './prepared-record.ts';
 import { toRefKey } from './records.ts';
 import type { BlobRecord, CacheRecords, RecordChange, SnapshotName, UsageRecord } from './records.ts';
 
@@ -26,11 +29,12 @@ export interface CacheStore {
 /** Every snapshot that loading has touched, most recently used first. */
 export async function listCache(store: CacheStore): Promise<readonly CacheEntry[]> {
   const view = await readView(store.records);
-  const users = await countUsers(view);
+  const blobSets = await listBlobSets(view);
+  const users = countUsers(blobSets);
   const entries: CacheEntry[] = [];
   for (const [key, usage] of view.usage) {
     const snapshot = view.snapshots.get(key);
-    if (snapshot) entries.push(await toEntry(view, users, snapshot, usage));
+    if (snapshot) entries.push(await toEntry(view, users, blobSets.get(key) ?? new Set(), snapshot, usage));
   }
   return entries.sort((a, b) => b.lastUsedAtMs - a.lastUsedAtMs);
 }
@@ -76,7 +80,7 @@ export async function deleteSnapshots(
 export async function deleteAll(store: CacheStore): Promise<{ readonly inUse: readonly string[] }> {
   const all = await listNames(store.records);
   const { inUse } = await deleteSnapshots(store, [...all.values()]);
-  await sweep(store);
+  await sweep(store, null);
   return { inUse };
 }
 
@@ -102,8 +106,8 @@ export async function pin(store: CacheStore, selector: CacheSelector, pinned: bo
 }
 
 /**
- * Reads every complete file of the selected snapshots and compares its hash with what was announced. A damaged file
- * loses its record and its bytes. @throws LoadError `aborted`
+ * Reads every complete file of the selected snapshots and compares its hash with what was announced, and the weights that were
+ * prepared from them likewise with what was recorded. What is damaged loses its record and its bytes. @throws LoadError `aborted`
  */
 export async function verify(
   store: CacheStore,
@@ -113,39 +117,36 @@ export async function verify(
     readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   } = {},
 ): Promise<VerifyResult> {
-  const view = await readView(store.records);
-  const work = new Map<string, { readonly path: string; readonly commit: string; readonly blob: BlobRecord }>();
-  for (const snapshot of view.snapshots.values()) {
-    if (!matches(selector, snapshot)) continue;
-    for (const file of snapshot.files) {
-      const blob = view.blobs.get(await toBlobKey(file));
-      if (blob) work.set(blob.key, { path: file.path, commit: snapshot.commit, blob });
-    }
-  }
-  const totalBytes = [...work.values()].reduce((sum, { blob }) => sum + blob.sizeBytes, 0);
+  const checks = await listChecks(store, selector);
+  const totalBytes = checks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const damaged: VerifyResult['damaged'][number][] = [];
   let doneBytes = 0;
-  for (const { path, commit, blob } of work.values()) {
-    const reason = await findDamage(store, blob, (fileBytes) => {
+  for (const { path, commit, sizeBytes, findReason, drop } of checks) {
+    const reason = await findReason((fileBytes) => {
       throwIfAborted(options.signal);
       options.onProgress?.(doneBytes + fileBytes, totalBytes);
     });
-    doneBytes += blob.sizeBytes;
+    doneBytes += sizeBytes;
     options.onProgress?.(doneBytes, totalBytes);
     if (reason === null) continue;
     damaged.push({ path, commit, reason });
-    await tryBlobLock(blob.key, () => dropBlob(store, blob.key));
+    await drop();
   }
-  return { checkedFiles: work.size, checkedBytes: totalBytes, damaged };
+  return { checkedFiles: checks.length, checkedBytes: totalBytes, damaged };
+}
+
+/** Bytes that {@link verify} would read. */
+export async function measureChecks(store: CacheStore, selector: CacheSelector): Promise<number> {
+  return (await listChecks(store, selector)).reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 /**
- * Removes what a crash can leave behind: files without a record, journals without a file, blobs that no snapshot names.
- * Whatever another tab is working on is left alone.
+ * Removes what a crash can leave behind: files without a record, journals without a file, blobs that no snapshot names; and
+ * prepared weights of another converter's version (null: whatever version). Whatever another tab is working on is left alone.
  */
-export async function sweep(store: CacheStore): Promise<readonly string[]> {
+export async function sweep(store: CacheStore, converterVersion: number | null): Promise<readonly string[]> {
   const { files, records } = store;
-  const needed = new Set((await countUsers(await readView(records))).keys());
+  const needed = await listNeeded(records);
   const present = [...(await files.listBlobs()), ...(await files.listPartial())].map(({ key }) => key);
   const recorded = [...(await records.listBlobs()).keys(), ...(await records.listJournals()).keys()];
   const removed: string[] = [];
@@ -155,12 +156,13 @@ export async function sweep(store: CacheStore): Promise<readonly string[]> {
     const done = await tryBlobLock(key, async () => {
       // Looked at again under the lock: another tab may have begun or finished it since.
       const recordedNow = ((await records.getBlob(key)) ?? (await records.getJournal(key))) !== null;
-      if (recordedNow && (!hasRecord || (await countUsers(await readView(records))).has(key))) return false;
+      if (recordedNow && (!hasRecord || (await listNeeded(records)).has(key))) return false;
       await dropBlob(store, key);
       return true;
     });
     if (done) removed.push(key);
   }
+  await sweepPrepared(store, converterVersion, [...(await listBlobSets(await readView(records))).values()]);
   return removed;
 }
 
@@ -170,32 +172,88 @@ interface View {
   readonly usage: ReadonlyMap<string, UsageRecord>;
   readonly blobs: ReadonlyMap<string, BlobRecord>;
   readonly journals: ReadonlyMap<string, unknown>;
+  readonly prepared: ReadonlyMap<string, PreparedRecord>;
 }
 
 async function readView(records: CacheRecords): Promise<View> {
-  const [refs, snapshots, usage, blobs, journals] = await Promise.all([
+  const [refs, snapshots, usage, blobs, journals, prepared] = await Promise.all([
     records.listRefs(),
     records.listSnapshots(),
     records.listUsage(),
     records.listBlobs(),
     records.listJournals(),
+    records.listPrepared(),
   ]);
-  return { refs, snapshots, usage, blobs, journals };
+  return { refs, snapshots, usage, blobs, journals, prepared };
+}
+
+/** Snapshot key → the blobs that it names. */
+async function listBlobSets(view: View): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+  const sets = new Map<string, ReadonlySet<string>>();
+  for (const [key, snapshot] of view.snapshots)
+    sets.set(key, new Set(await Promise.all(snapshot.files.map(toBlobKey))));
+  return sets;
 }
 
 /** Blob key → how many snapshots name it. */
-async function countUsers(view: View): Promise<ReadonlyMap<string, number>> {
+function countUsers(blobSets: ReadonlyMap<string, ReadonlySet<string>>): ReadonlyMap<string, number> {
   const users = new Map<string, number>();
-  for (const snapshot of view.snapshots.values()) {
-    const keys = new Set(await Promise.all(snapshot.files.map(toBlobKey)));
-    for (const key of keys) users.set(key, (users.get(key) ?? 0) + 1);
-  }
+  for (const keys of blobSets.values()) for (const key of keys) users.set(key, (users.get(key) ?? 0) + 1);
   return users;
+}
+
+/** Keys of all blobs that a snapshot names. */
+async function listNeeded(records: CacheRecords): Promise<ReadonlySet<string>> {
+  return new Set(countUsers(await listBlobSets(await readView(records))).keys());
+}
+
+/** One thing to verify. */
+interface Check {
+  readonly path: string;
+  readonly commit: string;
+  readonly sizeBytes: number;
+  readonly findReason: (onPiece: (doneBytes: number) => void) => Promise<string | null>;
+  readonly drop: () => Promise<unknown>;
+}
+
+/** Each blob and each prepared weights of the selected snapshots, once. */
+async function listChecks(store: CacheStore, selector: CacheSelector): Promise<readonly Check[]> {
+  const view = await readView(store.records);
+  const blobSets = await listBlobSets(view);
+  const checks = new Map<string, Check>();
+  const selected = [...view.snapshots].filter(([, snapshot]) => matches(selector, snapshot));
+  for (const [, { commit, files }] of selected) {
+    for (const file of files) {
+      const blob = view.blobs.get(await toBlobKey(file));
+      if (!blob) continue;
+      checks.set(`blob:${blob.key}`, {
+        path: file.path,
+        commit,
+        sizeBytes: blob.sizeBytes,
+        findReason: (onPiece) => findDamage(store, blob, onPiece),
+        drop: () => tryBlobLock(blob.key, () => dropBlob(store, blob.key)),
+      });
+    }
+  }
+  for (const [key, { commit }] of selected) {
+    for (const record of view.prepared.values()) {
+      if (!isMadeFrom(record, blobSets.get(key) ?? new Set())) continue;
+      checks.set(`prepared:${record.key}`, {
+        path: `prepared weights (${record.dtype})`,
+        commit,
+        sizeBytes: record.sizeBytes,
+        findReason: (onPiece) => findPreparedDamage(store, record, onPiece),
+        drop: () => dropPrepared(store, record.key),
+      });
+    }
+  }
+  return [...checks.values()];
 }
 
 async function toEntry(
   view: View,
   users: ReadonlyMap<string, number>,
+  blobKeys: ReadonlySet<string>,
   snapshot: Snapshot,
   usage: UsageRecord,
 ): Promise<CacheEntry> {
@@ -211,6 +269,7 @@ async function toEntry(
     if (users.get(key) === 1) ownBytes += cachedBytes;
   }
   const wanted = files.filter((file) => usage.paths.includes(file.path));
+  const prepared = [...view.prepared.values()].filter((record) => isMadeFrom(record, blobKeys));
   const { modelId, source, endpoint, commit } = snapshot;
   return {
     modelId,
@@ -221,6 +280,7 @@ async function toEntry(
     files,
     sizeBytes: files.reduce((sum, file) => sum + file.cachedBytes, 0),
     ownBytes,
+    preparedBytes: prepared.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     totalBytes: wanted.reduce((sum, file) => sum + file.sizeBytes, 0),
     complete: wanted.length > 0 && wanted.every((file) => file.complete),
     pinned: usage.pinned,
@@ -231,12 +291,10 @@ async function toEntry(
 async function deleteSnapshot(store: CacheStore, key: string): Promise<void> {
   const view = await readView(store.records);
   const snapshot = view.snapshots.get(key);
-  const users = await countUsers(view);
-  const orphans: string[] = [];
-  for (const file of snapshot?.files ?? []) {
-    const blobKey = await toBlobKey(file);
-    if (users.get(blobKey) === 1) orphans.push(blobKey);
-  }
+  const blobSets = await listBlobSets(view);
+  const users = countUsers(blobSets);
+  const orphans = [...(blobSets.get(key) ?? [])].filter((blobKey) => users.get(blobKey) === 1);
+  const others = [...blobSets].filter(([other]) => other !== key).map(([, keys]) => keys);
   const changes: RecordChange[] = [
     { kind: 'snapshot', key, value: null },
     { kind: 'usage', key, value: null },
@@ -246,7 +304,10 @@ async function deleteSnapshot(store: CacheStore, key: string): Promise<void> {
     if (snapshot && isRefTo(ref, snapshot)) changes.push({ kind: 'ref', key: toRefKey(ref), value: null });
   }
   await store.records.change(changes);
-  for (const blobKey of new Set(orphans)) await tryBlobLock(blobKey, () => dropBlob(store, blobKey));
+  for (const record of view.prepared.values()) {
+    if (!others.some((keys) => isMadeFrom(record, keys))) await dropPrepared(store, record.key);
+  }
+  for (const blobKey of orphans) await tryBlobLock(blobKey, () => dropBlob(store, blobKey));
 }
 
 /** Under the blob's lock. */

@@ -5,7 +5,7 @@
  * WebCrypto cannot stream, so hash-wasm computes; its state can be saved and loaded, so a resumed download need not
  * re-read what is on disk.
  */
-import { createSHA1, createSHA256 } from 'hash-wasm';
+import { createSHA1, createSHA256, createXXHash64 } from 'hash-wasm';
 import type { ContentHash } from '../contract/snapshot.ts';
 import type { HashState } from './journal.ts';
 
@@ -67,6 +67,18 @@ export async function hashBlob(
     onPiece?.(hash.hashedBytes);
   }
   return hash.digest();
+}
+
+/** Hash of some bytes, 16 hex digits. */
+export type FastHash = (bytes: Uint8Array) => string;
+
+/**
+ * A hash against a failing disk, not against an enemy: what only this browser wrote and reads, it needs not to be told by
+ * sha256. xxHash64 costs a tenth of what reading costs (8.8 GB/s in hash-wasm, where CRC-32 has 2.2 and BLAKE3 0.8).
+ */
+export async function createFastHash(): Promise<FastHash> {
+  const hasher = await createXXHash64();
+  return (bytes) => hasher.init().update(bytes).digest('hex');
 }
 
 const HASH_PIECE_BYTES = 4 * 1024 * 1024;

@@ -10,7 +10,8 @@
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
-import type { BlobFiles, SyncFile } from './blob-files.ts';
+import type { BlobFiles } from './blob-files.ts';
+import type { SyncFile } from './opfs-folder.ts';
 import type { FileHasher, HasherFactory } from './file-hasher.ts';
 import { addInterval, contiguousEnd, countBytes, coversInterval } from './intervals.ts';
 import type { Interval } from './intervals.ts';

@@ -1,5 +1,6 @@
 /**
- * How much room there is, and making more: least recently used snapshots go first, pinned ones and those in use never.
+ * How much room there is, and making more: prepared weights go first (they can be made again), then the least recently used
+ * snapshots, pinned ones and those in use never.
  *
  * In: bytes needed. Out: nothing, once they fit by the browser's own estimate; else `quota_exceeded` with
  * `{neededBytes, freeBytes, evictable}`, before anything was deleted in vain.
@@ -9,6 +10,7 @@ import type { CacheEntry, CacheUsage } from '../contract/cache.ts';
 import type { BlobFiles } from './blob-files.ts';
 import { deleteSnapshots, listCache } from './catalog.ts';
 import type { CacheStore } from './catalog.ts';
+import { dropPrepared } from './prepared.ts';
 import { toSnapshotKey } from './records.ts';
 
 /** What the browser says about this origin's storage. */
@@ -24,42 +26,58 @@ export async function readEstimate(): Promise<{
 /** Size of the cache and of the room for it. */
 export async function readUsage(files: BlobFiles): Promise<CacheUsage> {
   const stored = [...(await files.listBlobs()), ...(await files.listPartial())];
+  const preparedBytes = sumSizes(await files.prepared.list());
   const { usageBytes, quotaBytes } = await readEstimate();
   return {
-    sizeBytes: stored.reduce((sum, file) => sum + file.sizeBytes, 0),
+    sizeBytes: sumSizes(stored) + preparedBytes,
+    preparedBytes,
     usageBytes,
     quotaBytes,
     persisted: await navigator.storage.persisted(),
   };
 }
 
+/** What had to go. */
+export interface Eviction {
+  readonly preparedBytes: number;
+  readonly snapshots: readonly CacheEntry[];
+}
+
 /**
- * Makes room for `neededBytes`, sparing the snapshot `keepKey`. Returns what was deleted. Runs in a dedicated worker.
+ * Makes room for `neededBytes`, sparing the snapshot `keepKey`, though not the weights prepared from it. Runs in a dedicated
+ * worker.
  * @throws LoadError `quota_exceeded`
  */
-export async function ensureRoom(
-  store: CacheStore,
-  neededBytes: number,
-  keepKey: string,
-): Promise<readonly CacheEntry[]> {
+export async function ensureRoom(store: CacheStore, neededBytes: number, keepKey: string): Promise<Eviction> {
+  const evicted = { preparedBytes: 0, snapshots: [] as CacheEntry[] };
   let freeBytes = await findRoom(store.files, neededBytes);
-  if (freeBytes >= neededBytes) return [];
+  if (freeBytes >= neededBytes) return evicted;
   const candidates = (await listCache(store))
     .filter((entry) => !entry.pinned && toSnapshotKey(entry) !== keepKey && entry.sizeBytes > 0)
     .sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
-  const evicted: CacheEntry[] = [];
-  const evictableBytes = candidates.reduce((sum, entry) => sum + entry.sizeBytes, 0);
-  if (neededBytes <= freeBytes + evictableBytes) {
+  const prepared = [...(await store.records.listPrepared()).values()].sort((a, b) => a.usedAtMs - b.usedAtMs);
+  if (neededBytes <= freeBytes + sumSizes(candidates) + sumSizes(prepared)) {
+    for (const { key, sizeBytes } of prepared) {
+      if (!(await dropPrepared(store, key))) continue;
+      evicted.preparedBytes += sizeBytes;
+      freeBytes = await findRoom(store.files, neededBytes);
+      if (freeBytes >= neededBytes) return evicted;
+    }
     for (const entry of candidates) {
       const { deleted } = await deleteSnapshots(store, [entry]);
       if (deleted.length === 0) continue;
-      evicted.push(entry);
+      evicted.snapshots.push(entry);
       freeBytes = await findRoom(store.files, neededBytes);
       if (freeBytes >= neededBytes) return evicted;
     }
   }
-  const left = candidates.filter((entry) => !evicted.includes(entry));
+  const left = candidates.filter((entry) => !evicted.snapshots.includes(entry));
   throw shortageError(neededBytes, freeBytes, left);
+}
+
+/** Whether there is room for so much more, without taking anything else away. Runs in a dedicated worker. */
+export async function hasRoom(files: BlobFiles, neededBytes: number): Promise<boolean> {
+  return (await findRoom(files, neededBytes)) >= neededBytes;
 }
 
 /** IndexedDB and the file system's own records need some room too. */
@@ -93,6 +111,10 @@ function shortageError(neededBytes: number, freeBytes: number, evictable: readon
       evictable: evictable.map(({ modelId, commit, sizeBytes }) => ({ modelId, commit, sizeBytes })),
     },
   });
+}
+
+function sumSizes(items: readonly { readonly sizeBytes: number }[]): number {
+  return items.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 function toMegabytes(sizeBytes: number): string {

@@ -1,6 +1,7 @@
 /**
  * The cache's records in IndexedDB: refs (branch → commit), snapshots (commit → files), usage (last used, pinned, which
- * files loading wanted), blobs (verified contents) and journals (half-written contents).
+ * files loading wanted), blobs (verified contents), journals (half-written contents) and prepared (weights as a device
+ * takes them, made from blobs).
  *
  * One database with one store, keys with a prefix a kind, so that what belongs together is written in one transaction:
  * a blob's record appears and its journal disappears at the same instant.
@@ -11,6 +12,7 @@ import type { UseStore } from 'idb-keyval';
 import type { RefRecord, ResolveRecords } from '../contract/cache-records.ts';
 import type { ContentHash, Snapshot } from '../contract/snapshot.ts';
 import type { Journal } from './journal.ts';
+import type { PreparedRecord } from './prepared-record.ts';
 import { toStorageError } from './storage-error.ts';
 
 /** A verified blob: exists only while its file is complete, flushed and proved right. */
@@ -37,6 +39,7 @@ export interface UsageRecord {
 export type RecordChange =
   | { readonly kind: 'blob'; readonly key: string; readonly value: BlobRecord | null }
   | { readonly kind: 'journal'; readonly key: string; readonly value: Journal | null }
+  | { readonly kind: 'prepared'; readonly key: string; readonly value: PreparedRecord | null }
   | { readonly kind: 'snapshot'; readonly key: string; readonly value: Snapshot | null }
   | { readonly kind: 'usage'; readonly key: string; readonly value: UsageRecord | null }
   | { readonly kind: 'ref'; readonly key: string; readonly value: RefRecord | null };
@@ -76,6 +79,10 @@ export class CacheRecords implements ResolveRecords {
   /** Unchecked: {@link readJournal} proves it against the partial file. */
   getJournal(key: string): Promise<unknown> {
     return this.#get<unknown>('journal', key);
+  }
+
+  getPrepared(key: string): Promise<PreparedRecord | null> {
+    return this.#get<PreparedRecord>('prepared', key);
   }
 
   getSnapshot(endpoint: string, modelId: string, commit: string): Promise<Snapshot | null> {
@@ -128,6 +135,10 @@ export class CacheRecords implements ResolveRecords {
 
   listJournals(): Promise<ReadonlyMap<string, unknown>> {
     return this.#list<unknown>('journal');
+  }
+
+  listPrepared(): Promise<ReadonlyMap<string, PreparedRecord>> {
+    return this.#list<PreparedRecord>('prepared');
   }
 
   listSnapshots(): Promise<ReadonlyMap<string, Snapshot>> {

@@ -29,12 +29,16 @@ export function describeState(entry: Pick<CacheEntry, 'sizeBytes' | 'totalBytes'
   return entry.complete ? 'complete' : `partial, ${formatPercent(entryFraction(entry))}`;
 }
 
-/** `5.6 MB` or `2.0 MB of 5.6 MB`, and what of it another revision needs too. */
-export function describeSize(entry: Pick<CacheEntry, 'sizeBytes' | 'totalBytes' | 'ownBytes' | 'complete'>): string {
-  const { sizeBytes, totalBytes, ownBytes, complete } = entry;
+/** `5.6 MB` or `2.0 MB of 5.6 MB`, what of it another revision needs too, and what was prepared from it. */
+export function describeSize(
+  entry: Pick<CacheEntry, 'sizeBytes' | 'totalBytes' | 'ownBytes' | 'preparedBytes' | 'complete'>,
+): string {
+  const { sizeBytes, totalBytes, ownBytes, preparedBytes, complete } = entry;
+  const prepared = preparedBytes > 0 ? `, and ${formatBytes(preparedBytes)} prepared` : '';
   const size = complete ? formatBytes(sizeBytes) : `${formatBytes(sizeBytes)} of ${formatBytes(totalBytes)}`;
   const sharedBytes = Math.max(0, sizeBytes - ownBytes);
-  return sharedBytes === 0 ? size : `${size}: ${formatBytes(ownBytes)} own, ${formatBytes(sharedBytes)} shared`;
+  const shares = sharedBytes === 0 ? '' : `: ${formatBytes(ownBytes)} own, ${formatBytes(sharedBytes)} shared`;
+  return size + shares + prepared;
 }
 
 /** Where an entry came from: the page, or a host. */
@@ -102,7 +106,7 @@ export function describeCheck({ checkedFiles, checkedBytes, damaged }: VerifyRes
   const files = (count: number): string => `${count} ${count === 1 ? 'file' : 'files'}`;
   const checked = `${files(checkedFiles)}, ${formatBytes(checkedBytes)}`;
   if (damaged.length === 0) return `Checked ${checked}: every hash is right.`;
-  return `Checked ${checked}: ${files(damaged.length)} damaged and removed. The next load fetches ${damaged.length === 1 ? 'it' : 'them'} again.`;
+  return `Checked ${checked}: ${files(damaged.length)} damaged and removed. The next load brings ${damaged.length === 1 ? 'it' : 'them'} back.`;
 }
 
 /** The room of this site in three parts, which add up to the quota. */

@@ -299,7 +299,7 @@ test.describe('devices', () => {
       const worker = await starting;
       await worker.evaluate(
         (change) => {
-          const create = Reflect.get(GPUDevice.prototype, 'createShaderModule') as CreateShaderModule;
+          const create: CreateShaderModule = Reflect.get(GPUDevice.prototype, 'createShaderModule');
           Object.assign(GPUDevice.prototype, {
             createShaderModule(this: GPUDevice, descriptor: GPUShaderModuleDescriptor) {
               const isMeant = descriptor.label === change.label && descriptor.code.includes(change.from);

@@ -98,8 +98,14 @@ async function makeRoom(context: DownloadContext, items: readonly DownloadItem[]
     (sum, item) => (item.complete ? sum : sum + item.file.sizeBytes - item.cachedBytes),
     0,
   );
-  const evicted = await ensureRoom(context.deps, neededBytes, context.snapshotKey);
-  return evicted.map((entry) => `${entry.modelId} (${entry.sizeBytes} bytes) was removed from the cache to make room.`);
+  const { preparedBytes, snapshots } = await ensureRoom(context.deps, neededBytes, context.snapshotKey);
+  const prepared = `Prepared weights (${preparedBytes} bytes) were removed from the cache to make room.`;
+  return [
+    ...(preparedBytes > 0 ? [prepared] : []),
+    ...snapshots.map(
+      ({ modelId, sizeBytes }) => `${modelId} (${sizeBytes} bytes) was removed from the cache to make room.`,
+    ),
+  ];
 }
 
 /** All items at once: the pool bounds the connections. The first failure ends the others. */

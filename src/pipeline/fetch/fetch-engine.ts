@@ -12,6 +12,7 @@ import { BlobFiles } from '../../store/blob-files.ts';
 import { sweep } from '../../store/catalog.ts';
 import { HasherFactory } from '../../store/file-hasher.ts';
 import { CacheRecords } from '../../store/records.ts';
+import { CONVERTER_VERSION } from '../fill/prepared-layout.ts';
 import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
 import { createBodyBuffers } from './body-reader.ts';
@@ -144,7 +145,7 @@ export class FetchEngine {
     const records = new CacheRecords();
     this.#hashers.warmUp();
     // Beside the first work: it touches nothing that is locked, and what it leaves is never served.
-    this.#sweep = sweep({ files, records }).then(
+    this.#sweep = sweep({ files, records }, CONVERTER_VERSION).then(
       () => undefined,
       () => undefined,
     );

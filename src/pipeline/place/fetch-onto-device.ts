@@ -3,17 +3,21 @@
  *
  * In: a plan, its graph, the repository. Out: a decoder with its weights, and what moved. Guarantees: on WebGPU the three
  * overlap: the disk is the elastic buffer between network and GPU, and host memory stays constant; on WASM the files are
- * complete before the runtime pulls them. On failure or cancel all of it is given back, and nothing keeps running.
+ * complete before the runtime pulls them. Where an earlier load has left prepared weights, those are read instead of the
+ * files, which are only made sure of. On failure or cancel all of it is given back, and nothing keeps running.
  */
 import { runTogether } from '../../base/together.ts';
 import { computeRotary } from '../../blueprints/rotary.ts';
 import type { DownloadSummary } from '../../contract/cache.ts';
+import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
 import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
-import type { GpuMemory } from '../../contract/memory.ts';
+import type { WriteBytes } from '../fill/aligned-writer.ts';
 import { fillWeights } from '../fill/fill.ts';
+import { openPreparedWeights } from '../fill/prepared-weights.ts';
+import type { PreparedWeights } from '../fill/prepared-weights.ts';
 import type { ModelGraphs } from '../build.ts';
 import type { Repository } from '../repository.ts';
 import type { StageLog } from '../stage-log.ts';
@@ -28,7 +32,6 @@ import { placeOnWasm } from './place-on-wasm.ts';
 export interface PlacedModel {
   readonly decoder: Decoder;
   readonly adapter: AdapterInfo | null;
-  readonly memory: () => GpuMemory | null;
   /** Null where there is nothing to compare WebAssembly with. */
   readonly compareFirstLayer: () => Promise<LayerComparison | null>;
   readonly networkBytes: number;
@@ -38,6 +41,8 @@ export interface PlacedModel {
   readonly skeleton: SkeletonResult | null;
   /** Conversations besides the live one that have their room. */
   readonly parkedCaches: number;
+  /** Read from weights that an earlier load had prepared. */
+  readonly preparedBytes: number;
 }
 
 /** @throws LoadError of the stages fetch, fill and place */
@@ -48,53 +53,68 @@ export async function fetchOntoDevice(
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
-  const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
-  return place(plan, graphs, repository, log, signal);
+  // Beside the reserving: asking the browser for room takes it about a second a gigabyte. It never rejects.
+  const opening = openPreparedWeights(plan, repository.snapshot, (notice) => log.notice('fill', notice));
+  try {
+    const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
+    return await place(plan, graphs, repository, opening, log, signal);
+  } finally {
+    await (await opening).close();
+  }
 }
 
 async function fetchOntoGpu(
   plan: LoadPlan,
   graphs: ModelGraphs,
   repository: Repository,
+  opening: Promise<PreparedWeights>,
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
   log.start('place');
   const place = await reserveOnGpu(plan, graphs);
   try {
-    const [summary, , skeleton] = await runTogether<readonly [DownloadSummary, undefined, SkeletonResult]>(signal, [
-      (either) => download(plan, repository, log, either),
-      async (either) => {
-        await log.run('fill', () =>
-          fillFromDownload(plan, repository, place, either, (done, total) => {
-            log.progress('fill', done, total);
-            log.progress('place', done, total);
+    const prepared = await opening; // before the download, which asks for room too
+    const [summary, fromPrepared, skeleton] = await runTogether<readonly [DownloadSummary, boolean, SkeletonResult]>(
+      signal,
+      [
+        (either) => download(plan, repository, log, either),
+        (either) =>
+          log.run('fill', async () => {
+            const onProgress = (done: number, total: number): void => {
+              log.progress('fill', done, total);
+              log.progress('place', done, total);
+            };
+            if (await fillFromPrepared(plan, prepared, place, either, onProgress)) return true;
+            await fillFromDownload(plan, repository, prepared, place, either, onProgress);
+            return false;
           }),
-        );
-        return undefined;
-      },
-      async (either) => {
-        log.start('warmUp');
-        const { contextTokens } = plan;
-        return warmSkeleton(place.skeleton, { contextTokens, isSoftware: place.adapter.isFallbackAdapter }, either);
-      },
-    ]);
-    if (summary.restarted.length > 0) {
+        async (either) => {
+          log.start('warmUp');
+          const { contextTokens } = plan;
+          return warmSkeleton(place.skeleton, { contextTokens, isSoftware: place.adapter.isFallbackAdapter }, either);
+        },
+      ],
+    );
+    if (summary.restarted.length > 0 && !fromPrepared) {
       // What was read before a file started over was not what the hub announced: fill again, from the verified files.
-      await fillFromDownload(plan, repository, place, signal, () => {});
+      await prepared.keeper?.discard();
+      await fillFromDownload(plan, repository, prepared, place, signal, () => {});
     }
-    await place.buffers.flush();
+    const flushed = place.buffers.flush();
+    await prepared.keeper?.commit();
+    await flushed;
     log.end('place', null);
     return {
       decoder: place.decoder,
       adapter: place.adapter,
-      memory: place.memory,
       compareFirstLayer: place.compareFirstLayer,
       networkBytes: summary.networkBytes,
       cachedBytes: summary.cachedBytes,
       deviceBytes: place.buffers.writtenBytes(),
       skeleton,
       parkedCaches: place.buffers.parkedCaches.length,
+      preparedBytes: prepared.source?.readBytes ?? 0,
     };
   } catch (error) {
     await place.decoder.release();
@@ -106,9 +126,11 @@ async function fetchOntoWasm(
   plan: LoadPlan,
   graphs: ModelGraphs,
   repository: Repository,
+  opening: Promise<PreparedWeights>,
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
+  const prepared = await opening; // before the download, which asks for room too
   const summary = await download(plan, repository, log, signal);
   const files = new Map<string, File>();
   for (const { path } of plan.weightFiles) files.set(path, await repository.files.openBlob(path));
@@ -118,6 +140,7 @@ async function fetchOntoWasm(
     log.start('fill');
     const placed = await placeOnWasm(plan, graphs.model, {
       files,
+      prepared,
       onBuffer: (sizeBytes) => {
         deviceBytes += sizeBytes;
         log.progress('fill', deviceBytes, totalBytes);
@@ -127,16 +150,17 @@ async function fetchOntoWasm(
     log.end('fill', null);
     return placed;
   });
+  await prepared.keeper?.commit();
   return {
     decoder,
     adapter: null,
-    memory: () => null,
     compareFirstLayer: () => Promise.resolve(null),
     networkBytes: summary.networkBytes,
     cachedBytes: summary.cachedBytes,
     deviceBytes,
     skeleton: null,
     parkedCaches: plan.conversations - 1,
+    preparedBytes: prepared.source?.readBytes ?? 0,
   };
 }
 
@@ -161,6 +185,7 @@ function download(
 function fillFromDownload(
   plan: LoadPlan,
   { files }: Repository,
+  { keeper }: PreparedWeights,
   { buffers }: GpuPlace,
   signal: AbortSignal,
   onProgress: (doneBytes: number, totalBytes: number) => void,
@@ -170,7 +195,27 @@ function fillFromDownload(
     computeRotary,
     signal,
     read: (file, start, end, either) => files.waitRange(file, start, end, { signal: either }),
-    write: (name, offsetBytes, bytes) => buffers.write(name, offsetBytes, bytes),
+    write: async (name, offsetBytes, bytes) => {
+      await keeper?.keep(name, offsetBytes, bytes);
+      await buffers.write(name, offsetBytes, bytes);
+    },
     onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
   });
+}
+
+/** False where there are none, or they turned out damaged: then everything is to be filled from the files. */
+async function fillFromPrepared(
+  plan: LoadPlan,
+  { source }: PreparedWeights,
+  { buffers }: GpuPlace,
+  signal: AbortSignal,
+  onProgress: (doneBytes: number, totalBytes: number) => void,
+): Promise<boolean> {
+  if (!source) return false;
+  const write: WriteBytes = (name, offsetBytes, bytes) => buffers.write(name, offsetBytes, bytes);
+  if (!(await source.stream(write, signal, onProgress))) return false;
+  const tables = plan.weights.filter(({ computed }) => computed !== null);
+  const read = (): Promise<never> => Promise.reject(new LoadError('internal', { message: 'a table has no file' }));
+  await fillWeights({ plan: { ...plan, weights: tables }, computeRotary, signal, read, write });
+  return true;
 }

@@ -16,7 +16,6 @@ import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import { createGpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { openGpu } from '../../runtime/gpu.ts';
-import type { GpuMemory } from '../../contract/memory.ts';
 import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
 import type { ModelGraphs } from '../build.ts';
 
@@ -29,7 +28,6 @@ export interface GpuPlace {
   /** Once the weights are there: the first layer against WebAssembly. */
   readonly compareFirstLayer: () => Promise<LayerComparison | null>;
   readonly adapter: AdapterInfo;
-  readonly memory: () => GpuMemory;
 }
 
 /** @throws LoadError `no_adapter`, `does_not_fit`, `out_of_memory`, `device_lost`, `runtime_failed` */
@@ -49,7 +47,6 @@ export async function reserveOnGpu(plan: LoadPlan, graphs: ModelGraphs): Promise
         buffers,
         compareFirstLayer: () => compareFirstLayer(parts, graphs.firstLayer),
         adapter: gpu.adapter,
-        memory: () => gpu.ledger.totals(),
       };
     } catch (error) {
       await decoder.release().catch(() => undefined); // its session lies in the runtime's heap, not on the device

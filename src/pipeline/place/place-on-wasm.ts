@@ -1,5 +1,5 @@
 /**
- * Stage 6 on WebAssembly: the runtime pulls each weight, converted, from the verified files.
+ * Stage 6 on WebAssembly: the runtime pulls each weight, converted, from the verified files, or from prepared weights.
  *
  * In: a plan, its graph, and complete files. Out: a decoder. Guarantees: one weight at a time is in memory besides the
  * runtime's own copy. Stage 5 (fill) runs inside this one, because onnxruntime asks for initializers synchronously.
@@ -11,11 +11,13 @@ import type { Decoder } from '../../runtime/decoder.ts';
 import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
 import { createWasmDecoder } from '../../runtime/wasm-decoder.ts';
 import { createBufferMaker } from '../fill/encode-whole.ts';
+import type { PreparedWeights } from '../fill/prepared-weights.ts';
 
 /** What placing on WASM needs besides plan and graph. */
 export interface WasmPlaceParts {
   /** Path → complete, verified file. */
   readonly files: ReadonlyMap<string, File>;
+  readonly prepared: PreparedWeights;
   /** Told the size of each buffer that the runtime has taken. */
   readonly onBuffer: (sizeBytes: number) => void;
 }
@@ -24,7 +26,7 @@ export interface WasmPlaceParts {
 export async function placeOnWasm(
   plan: LoadPlan,
   graph: Uint8Array<ArrayBuffer>,
-  { files, onBuffer }: WasmPlaceParts,
+  { files, prepared, onBuffer }: WasmPlaceParts,
 ): Promise<Decoder> {
   const reader = new FileReaderSync();
   const readSync = (path: string, start: number, end: number): Uint8Array => {
@@ -41,8 +43,9 @@ export async function placeOnWasm(
     ort: await loadOnnxRuntime(),
     plan,
     graph,
-    makeBuffer: (name) => {
-      const bytes = makeBuffer(name);
+    makeBuffer: (name, sizeBytes) => {
+      const bytes = prepared.source?.readBuffer(name, sizeBytes) ?? makeBuffer(name);
+      prepared.keeper?.keepWhole(name, bytes);
       onBuffer(bytes.byteLength);
       return bytes;
     },

@@ -6,7 +6,7 @@ import { installErrorTransfer } from '../../../src/base/comlink-errors.ts';
 import { openFetchService, type FetchService, type SnapshotFiles } from '../../../src/pipeline/fetch/service.ts';
 import { resolveSnapshot } from '../../../src/pipeline/resolve.ts';
 import { BlobFiles } from '../../../src/store/blob-files.ts';
-import type { SyncFile } from '../../../src/store/blob-files.ts';
+import type { SyncFile } from '../../../src/store/opfs-folder.ts';
 import { deleteAll } from '../../../src/store/catalog.ts';
 import { createStreamHash } from '../../../src/store/hashing.ts';
 import { CacheRecords } from '../../../src/store/records.ts';

@@ -2,7 +2,7 @@
  * The least that a warm load has to do: read its bytes from OPFS and write them into GPU buffers.
  */
 import * as Comlink from 'comlink';
-import type { SyncFile } from '../../../src/store/blob-files.ts';
+import type { SyncFile } from '../../../src/store/opfs-folder.ts';
 
 const PIECE_BYTES = 4 * 1024 * 1024;
 const BUFFER_BYTES = 128 * 1024 * 1024;

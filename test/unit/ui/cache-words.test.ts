@@ -24,6 +24,7 @@ const ENTRY: CacheEntry = {
   files: [],
   sizeBytes: 5_600_000,
   ownBytes: 5_600_000,
+  preparedBytes: 0,
   totalBytes: 5_600_000,
   complete: true,
   pinned: false,
@@ -39,6 +40,7 @@ describe('an entry in words', () => {
     expect(describeState(partial)).toBe('partial, 42%');
     expect(plain(describeSize(partial))).toBe('2.4 MB of 5.6 MB: 400.0 kB own, 2.0 MB shared');
     expect(plain(describeSize(ENTRY))).toBe('5.6 MB');
+    expect(plain(describeSize({ ...ENTRY, preparedBytes: 1_700_000 }))).toBe('5.6 MB, and 1.7 MB prepared');
   });
 
   it('never calls a file that lacks a byte whole', () => {
@@ -127,7 +129,7 @@ describe('results in words', () => {
       'Checked 1 file, 10 B: every hash is right.',
     );
     expect(plain(describeCheck({ checkedFiles: 9, checkedBytes: 10, damaged: [damage, damage] }))).toBe(
-      'Checked 9 files, 10 B: 2 files damaged and removed. The next load fetches them again.',
+      'Checked 9 files, 10 B: 2 files damaged and removed. The next load brings them back.',
     );
   });
 
@@ -138,6 +140,7 @@ describe('results in words', () => {
           sizeBytes,
           usageBytes,
           quotaBytes,
+          preparedBytes: 0,
           persisted: false,
         });
         expect(Math.min(modelBytes, otherBytes, freeBytes)).toBeGreaterThanOrEqual(0);

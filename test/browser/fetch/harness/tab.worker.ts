@@ -10,9 +10,10 @@ import type { Snapshot } from '../../../../src/contract/snapshot.ts';
 import { openFetchService, type FetchService, type SnapshotFiles } from '../../../../src/pipeline/fetch/service.ts';
 import type { FetchTuning } from '../../../../src/pipeline/fetch/tuning.ts';
 import { resolveSnapshot } from '../../../../src/pipeline/resolve.ts';
-import { BlobFiles, type SyncFile } from '../../../../src/store/blob-files.ts';
+import { BlobFiles } from '../../../../src/store/blob-files.ts';
 import * as catalog from '../../../../src/store/catalog.ts';
 import { createStreamHash } from '../../../../src/store/hashing.ts';
+import type { SyncFile } from '../../../../src/store/opfs-folder.ts';
 import { readUsage } from '../../../../src/store/quota.ts';
 import { CacheRecords } from '../../../../src/store/records.ts';
 
