@@ -36,8 +36,14 @@ export interface Decoder {
  */
 export interface TokenLoop {
   /**
-   * Compiles, captures, and proves on one step that the device computes what {@link Decoder.run} does: runs `id` at
-   * `position`, whose logits are `expected`. Until it has resolved nothing else here may be called.
+   * Compiles, and records one step, whatever the weights hold: for the time while they are on their way. Leaves something at
+   * the cache's first position.
+   * @throws LoadError `runtime_failed`, `out_of_memory`, `device_lost`
+   */
+  capture(): Promise<void>;
+  /**
+   * Captures, unless that was done, and proves on one step that the device computes what {@link Decoder.run} does: runs `id`
+   * at `position`, whose logits are `expected`. Until it has resolved nothing below may be called.
    * @throws LoadError `runtime_failed`, `output_mismatch`, `out_of_memory`, `device_lost`
    */
   prepare(id: number, position: number, expected: Float32Array): Promise<void>;

@@ -20,6 +20,7 @@ const { values, positionals } = parseArgs({
     dtype: { type: 'string', default: 'fp32' },
     tokens: { type: 'string', default: '256' },
     rounds: { type: 'string', default: '5' },
+    prefill: { type: 'string', default: '512' },
     sample: { type: 'boolean', default: false },
     // The machine's own GPU instead of the software adapter.
     gpu: { type: 'boolean', default: false },
@@ -67,10 +68,17 @@ try {
       dtype: values.dtype,
       tokens: Number(values.tokens),
       rounds: Number(values.rounds),
+      prefillTokens: Number(values.prefill),
       sampling: values.sample ? { temperature: 0.8, topK: 50, topP: 1 } : null,
     };
-    const rounds = await page.evaluate((given) => window.measureDecode(given), request);
-    report.push({ model: basename(folder), dtype: values.dtype, sampled: values.sample, ...summarize(rounds) });
+    const { rounds, prefill } = await page.evaluate((given) => window.measureDecode(given), request);
+    report.push({
+      model: basename(folder),
+      dtype: values.dtype,
+      sampled: values.sample,
+      ...summarize(rounds),
+      prefill: summarizePrefill(prefill),
+    });
     await page.close();
   }
 } finally {
@@ -92,6 +100,18 @@ console.table(
       'same ids': sameIds,
     })),
   ),
+);
+console.table(
+  report
+    .filter(({ prefill }) => prefill !== null)
+    .map(({ model, dtype, prefill: { tokens, oursMs, plainMs, speed } }) => ({
+      model,
+      dtype,
+      'prefill tokens': tokens,
+      'ours ms': round(oursMs),
+      'plain ms': round(plainMs),
+      '÷ plain': round(speed),
+    })),
 );
 mkdirSync(dirname(values.out), { recursive: true });
 writeFileSync(values.out, `${JSON.stringify(report, null, 2)}\n`);
@@ -116,6 +136,13 @@ function summarize(rounds) {
   );
   const idsOf = (name) => JSON.stringify(rounds.filter(({ contender }) => contender === name).map(({ ids }) => ids));
   return { contenders, sameIds: new Set(names.map(idsOf)).size === 1, rounds };
+}
+
+/** @param {import('./decode/page.ts').DecodeResult['prefill']} prefill */
+function summarizePrefill(prefill) {
+  if (prefill === null) return null;
+  const [oursMs, plainMs] = [median(prefill.oursMs), median(prefill.plainMs)];
+  return { tokens: prefill.tokens, oursMs, plainMs, speed: plainMs / oursMs };
 }
 
 function median(numbers) {

@@ -112,7 +112,7 @@ test('the page says that the model is being rebuilt @long', async ({ app }) => {
   await app.getByRole('button', { name: 'Load', exact: true }).click();
   await expect(app.getByTestId('answer').first()).not.toBeEmpty({ timeout: 120_000 });
   await loseDevice(worker);
-  const note = app.getByRole('status', { name: 'Model' });
+  const note = app.getByRole('status', { name: 'Model state' });
   await expect(note).toHaveText(/being rebuilt from the cache/u);
   await expect(app.getByRole('alert')).toHaveAttribute('data-code', 'device_lost');
   await expect(note).toHaveText('', { timeout: 120_000 });

@@ -92,7 +92,9 @@ async function fetchOntoGpu(
         async (either) => {
           log.start('warmUp');
           const { contextTokens } = plan;
-          return warmSkeleton(place.skeleton, { contextTokens, isSoftware: place.adapter.isFallbackAdapter }, either);
+          const { skeleton, decoder, adapter } = place;
+          const capture = async (): Promise<void> => decoder.tokenLoop?.capture();
+          return warmSkeleton({ skeleton, capture, contextTokens, isSoftware: adapter.isFallbackAdapter }, either);
         },
       ],
     );

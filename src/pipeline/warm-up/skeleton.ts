@@ -1,8 +1,8 @@
 /**
  * Stage 7's first half: compiles every kernel while the weights are still on their way, and measures what a prefill takes.
  *
- * In: the skeleton of the model. Out: {@link SkeletonResult}, and compiled programs in the device's cache. Guarantees: an abort
- * takes effect between two runs. Compiling and measuring need shapes, not values, so the weights may be zeros, or half there.
+ * In: the skeleton of the model. Out: {@link SkeletonResult}, compiled programs in the device's cache, and the decode step
+ * captured. Guarantees: an abort takes effect between two runs. Compiling and measuring need shapes, not values, so the weights may be zeros, or half there.
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import { isLoadError } from '../../contract/errors.ts';
@@ -27,10 +27,18 @@ export interface SkeletonResult {
   readonly activationBytes: number;
 }
 
+/** What is warmed. */
+export interface SkeletonRequest {
+  readonly skeleton: GpuSkeleton;
+  /** Records the whole model's decode step; a failure costs speed only, and shows when it is proved. */
+  readonly capture: () => Promise<void>;
+  readonly contextTokens: number;
+  readonly isSoftware: boolean;
+}
+
 /** Takes over the skeleton and releases it. @throws LoadError `aborted`, `device_lost`, `out_of_memory`, `runtime_failed` */
 export async function warmSkeleton(
-  skeleton: GpuSkeleton,
-  { contextTokens, isSoftware }: { readonly contextTokens: number; readonly isSoftware: boolean },
+  { skeleton, capture, contextTokens, isSoftware }: SkeletonRequest,
   signal: AbortSignal,
 ): Promise<SkeletonResult> {
   const startMs = performance.now();
@@ -42,7 +50,9 @@ export async function warmSkeleton(
       throwIfAborted(signal);
       if (tokenCount <= contextTokens) await skeleton.run(tokenCount);
     }
-    await skeleton.release();
+    throwIfAborted(signal);
+    await capture().catch(throwIfLost);
+    await skeleton.release(); // which clears what all of these left in the cache
     const most = Math.min(PREFILL_CHUNK_TOKENS, contextTokens);
     return {
       elapsedMs: performance.now() - startMs,
@@ -52,4 +62,8 @@ export async function warmSkeleton(
     await skeleton.release().catch(() => undefined); // on a device that is lost it may fail too, and would hide why
     throw isLoadError(error) ? error.inStage('warmUp') : error; // it runs beside other stages
   }
+}
+
+function throwIfLost(error: unknown): void {
+  if (isLoadError(error) && error.code === 'device_lost') throw error;
 }

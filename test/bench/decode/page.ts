@@ -27,6 +27,7 @@ export interface DecodeRequest {
   readonly dtype: 'fp32' | 'q8' | 'q4';
   readonly tokens: number;
   readonly rounds: number;
+  readonly prefillTokens: number;
   readonly sampling: GenerateSettings['sampling'];
 }
 
@@ -47,7 +48,18 @@ export interface DecodeRound {
   readonly runMs: number | null;
 }
 
-async function measureDecode(request: DecodeRequest): Promise<DecodeRound[]> {
+/** What {@link measureDecode} found. */
+export interface DecodeResult {
+  readonly rounds: readonly DecodeRound[];
+  /** A prompt at once, of nothing in the cache, ms a round; null where the context is shorter. */
+  readonly prefill: {
+    readonly tokens: number;
+    readonly oursMs: readonly number[];
+    readonly plainMs: readonly number[];
+  } | null;
+}
+
+async function measureDecode(request: DecodeRequest): Promise<DecodeResult> {
   const { endpoint, modelId, dtype, tokens, rounds, sampling } = request;
   const loader = createLoader({ hub: { endpoint }, bundledBaseUrl: null });
   const plan = await loader.plan(modelId, { dtype, device: 'webgpu' });
@@ -156,9 +168,31 @@ async function measureDecode(request: DecodeRequest): Promise<DecodeRound[]> {
       });
     }
   }
+  const prefill =
+    request.prefillTokens < plan.contextTokens
+      ? { tokens: request.prefillTokens, oursMs: [] as number[], plainMs: [] as number[] }
+      : null;
+  for (let round = -1; prefill !== null && round < rounds; round++) {
+    const prompt = Array.from(
+      { length: prefill.tokens },
+      (_, index) => (index * 31 + round + 2) % plan.shape.vocabSize,
+    );
+    decoder.reset();
+    const oursMs = await timeOf(() => decoder.logitsFor(prompt, never));
+    const plainMs = await timeOf(() => peer.prefill(prompt));
+    if (round < 0) continue; // compiles
+    prefill.oursMs.push(oursMs);
+    prefill.plainMs.push(plainMs);
+  }
   await peer.release();
   await decoder.release();
-  return results;
+  return { rounds: results, prefill };
+}
+
+async function timeOf(work: () => Promise<unknown>): Promise<number> {
+  const startMs = performance.now();
+  await work();
+  return performance.now() - startMs;
 }
 
 function median(numbers: readonly number[]): number {

@@ -44,6 +44,18 @@ export async function createPeerSession(
       const logits = outputs[GRAPH_IO.logits]?.data as Float32Array;
       return { ...outputs, [GRAPH_IO.logits]: new ort.Tensor('float32', logits, [1, 1, logits.length]) };
     },
+    /** A prompt into an empty cache; resolves when its logits are in JavaScript. */
+    async prefill(ids: readonly number[]): Promise<void> {
+      const { kvHeadCount, headDim } = plan.shape;
+      const empty = new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, headDim]);
+      const outputs = await session.run({
+        ...Object.fromEntries(caches.map(({ past }) => [past, empty])),
+        [GRAPH_IO.inputIds]: new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
+        [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(ids.length - 1), [1]),
+        [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(ids.length), [1]),
+      });
+      for (const { present } of caches) outputs[present]?.dispose();
+    },
     release: () => session.release(),
   };
 }

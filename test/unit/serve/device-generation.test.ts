@@ -29,6 +29,9 @@ class QueueDevice implements Decoder, TokenLoop {
   #chosen = { id: -1, position: -1 };
   #queue: Promise<unknown> = Promise.resolve();
 
+  capture(): Promise<void> {
+    return Promise.resolve();
+  }
   prepare(): Promise<void> {
     return Promise.resolve();
   }
