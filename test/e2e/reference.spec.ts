@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { JSHandle, Page } from '@playwright/test';
 import type { Model } from '../../src/index.ts';
+import { divergence, KL_BOUND } from './divergence.ts';
 import { checkpointFolder, expect, readReference, test } from './support.ts';
 
 const NAMES = readdirSync(fileURLToPath(new URL('../fixtures/reference/', import.meta.url)))
@@ -15,13 +16,6 @@ const NAMES = readdirSync(fileURLToPath(new URL('../fixtures/reference/', import
 
 /** Largest difference of a float32 logit: two float32 programs that sum in different orders stay well below it. */
 const LOGIT_TOLERANCE = 1e-3;
-
-/**
- * Bounds on the mean KL divergence per token from float32, in nats. Eight bits in blocks of 32 move a weight by at most
- * 0.4 % of the largest in its block, four bits by up to 7 %. The trained models are small, and lose more than large ones do;
- * the random ones are the worst case: nothing in them is redundant.
- */
-const KL_BOUND = { trained: { q8: 0.002, q4: 0.15 }, random: { q8: 0.01, q4: 1 } } as const;
 
 /** A software GPU takes half a second a token for the larger of these models; `npm run test:long` goes to the end. */
 const MAX_GPU_TOKENS = process.env['LONG'] ? undefined : 100;
@@ -130,19 +124,6 @@ async function logitsOf(model: JSHandle<Model>, prompts: readonly (readonly numb
 function largestDifference(ours: Float32Array, theirs: Float32Array): number {
   expect(ours.length).toBe(theirs.length);
   return ours.reduce((worst, value, index) => Math.max(worst, Math.abs(value - (theirs[index] ?? NaN))), 0);
-}
-
-/** KL(p ‖ q) in nats of the distributions that two rows of logits stand for. */
-function divergence(p: Float32Array, q: Float32Array): number {
-  const logP = logSoftmax(p);
-  const logQ = logSoftmax(q);
-  return logP.reduce((sum, value, index) => sum + Math.exp(value) * (value - (logQ[index] ?? NaN)), 0);
-}
-
-function logSoftmax(logits: Float32Array): number[] {
-  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-  const total = Math.log(logits.reduce((sum, value) => sum + Math.exp(value - most), 0));
-  return Array.from(logits, (value) => value - most - total);
 }
 
 function report(info: { annotations: { type: string; description?: string }[] }, line: string): void {

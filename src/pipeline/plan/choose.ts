@@ -89,14 +89,14 @@ export function chooseDtype(question: DtypeQuestion): Choice<Dtype> {
 function choosePreferred(sizeOf: DtypeQuestion['sizeOf']): Choice<Dtype> {
   const inFp32 = sizeOf('fp32').weightBytes;
   if (inFp32 <= FP32_MAX_BYTES) {
-    return { value: 'fp32', reason: `Only ${formatMiB(inFp32)} in fp32: there is nothing to gain from less.` };
+    return { value: 'fp32', reason: `Only ${formatMB(inFp32)} in fp32: there is nothing to gain from less.` };
   }
   const inQ8 = sizeOf('q8').weightBytes;
   if (inQ8 <= Q8_MAX_BYTES) {
-    return { value: 'q8', reason: `${formatMiB(inQ8)} in q8, against ${formatMiB(inFp32)} in fp32, nearly lossless.` };
+    return { value: 'q8', reason: `${formatMB(inQ8)} in q8, against ${formatMB(inFp32)} in fp32, nearly lossless.` };
   }
   const inQ4 = sizeOf('q4').weightBytes;
-  return { value: 'q4', reason: `${formatMiB(inQ8)} in q8 is much for a browser tab; q4 takes ${formatMiB(inQ4)}.` };
+  return { value: 'q4', reason: `${formatMB(inQ8)} in q8 is much for a browser tab; q4 takes ${formatMB(inQ4)}.` };
 }
 
 function doesNotFit(dtype: Dtype, question: DtypeQuestion): LoadError {
@@ -133,6 +133,6 @@ function listFitting(sizeOf: DtypeQuestion['sizeOf']): readonly Dtype[] {
   return ALL_DTYPES.filter((dtype) => sizeOf(dtype).obstacle === null);
 }
 
-function formatMiB(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MiB`;
+function formatMB(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 }

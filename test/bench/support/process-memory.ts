@@ -1,7 +1,7 @@
 /**
  * How much memory a browser's processes take, as the kernel counts it (Linux). In: the profile folder that their command
- * lines name. Out: bytes that no file backs (RssAnon + RssShmem of /proc/<pid>/status; memory that two processes share counts
- * twice, so the sum errs upwards).
+ * lines name. Out: bytes that no file backs (Pss_Anon + Pss_Shmem of /proc/<pid>/smaps_rollup: what processes share counts
+ * once).
  */
 import { readdir, readFile } from 'node:fs/promises';
 
@@ -33,7 +33,7 @@ export async function watchMemory(profileDir: string): Promise<MemoryWatch | nul
   };
 }
 
-const SAMPLE_INTERVAL_MS = 25;
+const SAMPLE_INTERVAL_MS = 50;
 
 async function findProcesses(profileDir: string): Promise<readonly string[]> {
   const entries = await readdir('/proc').catch(() => []);
@@ -55,12 +55,14 @@ async function findProcesses(profileDir: string): Promise<readonly string[]> {
 }
 
 async function sumBytes(processIds: readonly string[]): Promise<number> {
-  let sum = 0;
-  for (const processId of processIds) {
-    const status = await readFile(`/proc/${processId}/status`, 'utf8').catch(() => '');
-    for (const field of ['RssAnon', 'RssShmem']) {
-      sum += 1024 * Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'mu').exec(status)?.[1] ?? 0);
-    }
-  }
-  return sum;
+  const each = await Promise.all(
+    processIds.map(async (processId) => {
+      const rollup = await readFile(`/proc/${processId}/smaps_rollup`, 'utf8').catch(() => '');
+      const kilobytes = ['Pss_Anon', 'Pss_Shmem'].map((field) =>
+        Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'mu').exec(rollup)?.[1] ?? 0),
+      );
+      return kilobytes.reduce((sum, value) => sum + 1024 * value, 0);
+    }),
+  );
+  return each.reduce((sum, value) => sum + value, 0);
 }

@@ -186,7 +186,7 @@ describe('chooseDtype', () => {
   ])('auto for %d parameters: %s', (parameters, expected) => {
     const choice = choose('auto', parameters);
     expect(choice.value).toBe(expected);
-    expect(choice.reason).toMatch(/MiB/);
+    expect(choice.reason).toMatch(/MB/);
   });
 
   it('auto takes less where the wanted one does not fit, and says so', () => {
