@@ -19,7 +19,9 @@ for (const device of ['webgpu', 'wasm'] as const) {
     return { id: 'test/model', endpoint: hub.endpoint, device };
   };
 
-  test(`cancel in each stage on ${device}, then load`, async ({ app, openHub }) => {
+  // memory.spec.ts and decode.spec.ts cancel on WebGPU too, loads and generations.
+  const rarely = device === 'webgpu' ? ' @long' : '';
+  test(`cancel in each stage on ${device}, then load${rarely}`, async ({ app, openHub }) => {
     const model = await source(app, openHub);
     for (const stage of STAGES) {
       const outcome = await cancelIn(app, model, stage);
@@ -38,7 +40,7 @@ for (const device of ['webgpu', 'wasm'] as const) {
     expect(tokens).toBe(3);
   });
 
-  test(`cancel a generation on ${device}: within a token, and the next one is not disturbed`, async ({
+  test(`cancel a generation on ${device}: within a token, and the next one is not disturbed${rarely}`, async ({
     app,
     openHub,
   }) => {

@@ -268,7 +268,10 @@ test.describe('devices', () => {
   });
 
   for (const device of ['wasm', 'webgpu'] as const) {
-    test(`output_mismatch on ${device}: weights that are no numbers`, async ({ app, openHub }) => {
+    test(`output_mismatch on ${device}: weights that are no numbers${device === 'webgpu' ? ' @long' : ''}`, async ({
+      app,
+      openHub,
+    }) => {
       const { header, data } = await readCheckpoint();
       const [start, end] = header['model.norm.weight']?.data_offsets ?? [0, 0];
       const damaged = Uint8Array.from(data).fill(0xff, start, end); // NaN in bf16, f16 and f32 alike

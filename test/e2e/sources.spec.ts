@@ -173,7 +173,9 @@ test('through the hub: the ids that every other source must give', async ({ app,
 
 test.describe('a folder on this computer', () => {
   for (const device of ['webgpu', 'wasm'] as const) {
-    test(`a directory handle, on ${device}: same ids, nothing fetched, nothing copied`, async ({ app }) => {
+    test(`a directory handle, on ${device}: same ids, nothing fetched, nothing copied${device === 'webgpu' ? ' @long' : ''}`, async ({
+      app,
+    }) => {
       await fillOpfs(app, 'models/tiny');
       let attempt: Attempt | undefined;
       const urls = await requestsDuring(app, async () => (attempt = await fromOpfs(app, 'models', device)));

@@ -116,13 +116,15 @@ function checkRange(request: RangeRequest, response: Response): void {
   if (!request.useRange) throw rangeInvalid(request, 'a 206 to a request without Range', {});
   const encoding = response.headers.get('Content-Encoding');
   if (encoding !== null && encoding !== 'identity') {
-    throw rangeInvalid(request, `a range compressed with ${encoding}`, { compressed: true });
+    throw rangeInvalid(request, `a range compressed with ${encoding}`, { rangesUseless: true });
   }
   const header = response.headers.get('Content-Range');
-  if (header === null && isCrossOrigin(response) && request.hasHash) {
-    // Hidden by CORS. The length still has to agree, and the hash will prove the bytes.
+  if (header === null && isCrossOrigin(response)) {
+    // Hidden by CORS. The length still has to agree, and the hash will prove the bytes; without one nothing can.
     const length = response.headers.get('Content-Length');
-    if (length === null || Number(length) === request.end - request.start) return;
+    const agrees = length === null || Number(length) === request.end - request.start;
+    if (agrees && request.hasHash) return;
+    if (agrees) throw rangeInvalid(request, 'the host hides Content-Range from pages', { rangesUseless: true });
   }
   const range = parseContentRange(header);
   if (!range || range.start !== request.start || range.end !== request.end) {

@@ -113,8 +113,8 @@ function shrink(start: number, end: number, halvings: number): number {
  * itself, without a word. Where ranges have never worked, the whole file is tried.
  */
 function reconsiderRanges(server: ServerKnowledge, error: unknown, barrenAttempts: number): void {
-  const compressed = isLoadError(error) && error.detail['compressed'] === true;
-  if (compressed || (!server.rangesWork && barrenAttempts >= RANGE_CHANCES)) server.wholeOnly = true;
+  const useless = isLoadError(error) && error.detail['rangesUseless'] === true;
+  if (useless || (!server.rangesWork && barrenAttempts >= RANGE_CHANCES)) server.wholeOnly = true;
 }
 
 interface AttemptEvents {
