@@ -55,10 +55,7 @@ test.describe('tiny checkpoints in parts of a few kB', () => {
     ['tiny-mistral', 'q4', 8_192],
     ['tiny-qwen2', 'q8', 16_384],
   ] as const) {
-    test(`${name} in ${dtype}: logits are those of the whole model on WebAssembly${dtype === 'q8' ? ' @long' : ''}`, async ({
-      app,
-      openHub,
-    }) => {
+    test(`${name} in ${dtype}: logits are those of the whole model on WebAssembly @long`, async ({ app, openHub }) => {
       const hub = await openHub({ [ID]: { main: { directory: checkpointFolder(name) ?? '' } } });
       const choice = { device: 'webgpu', dtype, maxBufferBytes } as const;
       expect(countParts(await planModel(app, hub.endpoint, choice), 'lm_head')).toBeGreaterThan(1);

@@ -335,7 +335,7 @@ test('two tabs at once: one writes, both run @long', async ({ app, openHub, cont
   }
 });
 
-test('on WebGPU they are kept as the weights stream by, and WASM reads them', async ({ app, openHub }) => {
+test('on WebGPU they are kept as the weights stream by, and WASM reads them @long', async ({ app, openHub }) => {
   const hub = await openHub({ 'org/tiny': { main: { directory: TINY } } });
   const onGpu = await load(app, hub, { device: 'webgpu' });
   expect([onGpu.fromPrepared, onGpu.notices]).toEqual([0, []]);

@@ -1,6 +1,6 @@
 /**
  * Decoding three ways on one page: our token loop, transformers.js over our decoder, and transformers.js over a plain session.
- * `window.measureDecode` loads one model for all three and takes turns between them.
+ * `measureDecode` loads one model for all three and takes turns between them.
  */
 import type { PreTrainedModel } from '@huggingface/transformers';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
@@ -18,6 +18,7 @@ import { createGpuDecoder } from '../../../src/runtime/gpu-decoder.ts';
 import { openGpu } from '../../../src/runtime/gpu.ts';
 import { loadOnnxRuntime } from '../../../src/runtime/onnxruntime.ts';
 import { loadTransformers } from '../../../src/runtime/transformers.ts';
+import { serveCalls } from '../support/page-link.ts';
 import { createPeerSession } from './peer.ts';
 
 /** What to measure. */
@@ -241,9 +242,4 @@ function fileUrl({ endpoint, modelId }: DecodeRequest, path: string): string {
   return `${endpoint}/${modelId}/resolve/main/${path}`;
 }
 
-declare global {
-  interface Window {
-    measureDecode: typeof measureDecode;
-  }
-}
-window.measureDecode = measureDecode;
+void serveCalls({ measureDecode });
