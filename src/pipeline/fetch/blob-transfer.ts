@@ -20,6 +20,7 @@ import type { BlobChannel } from './blob-channel.ts';
 import type { BodyBuffers } from './body-reader.ts';
 import type { ConnectionPool, RequestSource } from './connection-pool.ts';
 import { openLeaderLink } from './leader-link.ts';
+import type { RangeSizer } from './range-sizer.ts';
 import type { RangeAnswer } from './range-request.ts';
 import { transferRange } from './transfer-range.ts';
 import type { RangeSink, ServerKnowledge } from './transfer-range.ts';
@@ -33,6 +34,7 @@ export interface TransferDeps {
   readonly records: CacheRecords;
   readonly hashers: HasherFactory;
   readonly pool: ConnectionPool;
+  readonly sizer: RangeSizer;
   readonly buffers: BodyBuffers;
   readonly channel: BlobChannel;
   readonly tuning: FetchTuning;
@@ -124,7 +126,8 @@ export class BlobTransfer implements RequestSource {
     if (!partial || this.#stopping || this.#streaming || this.#failure || this.#restart) return null;
     if (this.#server.wholeOnly && this.#requests.size > 0) return null;
     const kind = urgency === 'urgent' ? 'range' : 'whole';
-    const range = this.#wants.findGap(kind, partial.intervals, this.#requests, this.#deps.tuning.rangeBytes);
+    const sizeBytes = this.#deps.sizer.next(this.#size - partial.doneBytes);
+    const range = this.#wants.findGap(kind, partial.intervals, this.#requests, sizeBytes);
     if (!range) return null;
     const request: RunningRequest = { ...range, abort: new AbortController(), done: Promise.resolve() };
     this.#requests.add(request);
@@ -278,6 +281,7 @@ export class BlobTransfer implements RequestSource {
         this.networkBytes += count;
       },
     };
+    const startMs = performance.now();
     try {
       await transferRange({
         request: {
@@ -296,6 +300,7 @@ export class BlobTransfer implements RequestSource {
         tuning,
         signal: request.abort.signal,
       });
+      this.#deps.sizer.report(request.end - request.start, performance.now() - startMs);
     } catch (error) {
       if (!request.abort.signal.aborted && !this.#restart && !this.#stopping) this.#failure ??= this.#place(error);
     } finally {

@@ -17,6 +17,7 @@ import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
 import { createBodyBuffers } from './body-reader.ts';
 import { ConnectionPool } from './connection-pool.ts';
+import { RangeSizer } from './range-sizer.ts';
 import { SnapshotSession } from './snapshot-session.ts';
 import type { FetchAccess, SessionDeps } from './snapshot-session.ts';
 import { DEFAULT_TUNING } from './tuning.ts';
@@ -156,6 +157,7 @@ export class FetchEngine {
       hashers: this.#hashers,
       buffers: this.#buffers,
       pool: new ConnectionPool(tuning.connections),
+      sizer: new RangeSizer(tuning),
       channel: new BlobChannel(),
     };
     return {

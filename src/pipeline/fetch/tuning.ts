@@ -6,8 +6,10 @@
 export interface FetchTuning {
   /** Requests at once, over all files. HTTP/1.1 gives a host six connections; HTTP/2 needs no more to fill a line. */
   readonly connections: number;
-  /** Bytes a range request asks for. Small enough that a lost answer costs little, large enough to hide a round trip. */
+  /** Bytes a range request asks for at least. Small enough that a lost answer costs little, large enough to hide a round trip. */
   readonly rangeBytes: number;
+  /** And at most, on a fast line: there requests cost more than the bytes they bring. */
+  readonly maxRangeBytes: number;
   /** Bytes written between two journal records. With the bytes in flight this bounds what a crash loses. */
   readonly checkpointBytes: number;
   /** No byte for so long: the request is given up and asked again. */
@@ -26,6 +28,7 @@ export interface FetchTuning {
 export const DEFAULT_TUNING: FetchTuning = {
   connections: 6,
   rangeBytes: 2 * 1024 * 1024,
+  maxRangeBytes: 16 * 1024 * 1024,
   checkpointBytes: 12 * 1024 * 1024,
   stallTimeoutMs: 20_000,
   headersTimeoutMs: 60_000,
