@@ -340,7 +340,7 @@ export class PartialBlob {
 const FEED_PIECES = 4;
 
 /** Memory that may wait for the hash. */
-const MAX_PENDING_BYTES = 8 * 1024 * 1024;
+const MAX_PENDING_BYTES = 4 * 1024 * 1024;
 
 /** Lets messages and network chunks in; a timer would cost 4 ms each time. */
 function yieldToEvents(): Promise<void> {

@@ -29,7 +29,7 @@ export function createBodyBuffers(connections: number): BodyBuffers {
 const PIECE_BYTES = 1024 * 1024;
 
 /** What one read brings at most. A browser loses the buffer of a read that fails, so it reads beside the piece. */
-const READ_BYTES = 256 * 1024;
+const READ_BYTES = 1024 * 1024;
 
 const GATHER_MS = 100;
 

@@ -28,7 +28,7 @@ export interface FetchTuning {
 export const DEFAULT_TUNING: FetchTuning = {
   connections: 6,
   rangeBytes: 2 * 1024 * 1024,
-  maxRangeBytes: 16 * 1024 * 1024,
+  maxRangeBytes: 8 * 1024 * 1024,
   checkpointBytes: 12 * 1024 * 1024,
   stallTimeoutMs: 20_000,
   headersTimeoutMs: 60_000,
