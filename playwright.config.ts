@@ -14,8 +14,8 @@ export default defineConfig({
   // `npm run test:long` runs these too: more of the same kind, for which a software GPU takes its time.
   ...(process.env['LONG'] ? {} : { testIgnore: ['**/*.long.spec.ts'], grepInvert: /@long/u }),
   fullyParallel: false,
-  // Three: while two tests compute on the software GPU, another waits for a network or a disk. More only wait for the cores.
-  workers: 3,
+  // Two: while one test computes on the software GPU, another waits for a network or a disk. More only wait for the cores.
+  workers: 2,
   timeout: 300_000,
   expect: { timeout: 30_000 },
   reporter: [['list']],

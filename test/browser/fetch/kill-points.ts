@@ -61,7 +61,8 @@ export async function killAndRecover(harnessUrl: string, phase: KillPhase, fract
     if (phase === 'eviction') return { phase, lostBytes: 0, againBytes: 0 };
     const keptBytes = TOTAL_BYTES - networkBytes;
     const lostBytes = Math.max(0, receivedBytes - keptBytes);
-    expect(receivedBytes).toBeGreaterThan(0);
+    // Of the first bytes that were sent none need have been seen yet; later on there is something to lose.
+    if (phase === 'record' || fraction > 0.4) expect(receivedBytes).toBeGreaterThan(0);
     expect(lostBytes, `${phase} ${fraction}: more than a range a connection`).toBeLessThanOrEqual(
       DEFAULT_TUNING.connections * (QUICK.rangeBytes ?? 0),
     );
