@@ -529,7 +529,7 @@ test.describe('the page', () => {
   test('a download is paused, listed as partial, and resumed where it stopped', async ({ page, openHub }) => {
     test.skip(STORYTELLER === '', 'the bundled model is not there');
     const hub = await openHub({ 'org/story': { main: { directory: STORYTELLER } } });
-    hub.setThrottle({ bytesPerSecond: 1_500_000 });
+    hub.setThrottle({ bytesPerSecond: 500_000 });
     await openApp(page);
     await page.getByLabel('Model', { exact: true }).fill('org/story');
     await page.getByLabel('Device', { exact: true }).selectOption('wasm');
