@@ -17,6 +17,8 @@ export default defineConfig({
   // Two: while one test computes on the software GPU, another waits for a network or a disk. More only wait for the cores.
   workers: 2,
   timeout: 300_000,
+  // A software GPU on a busy machine outlasts some patience. What fails twice has failed; what fails once is named as flaky.
+  retries: 1,
   expect: { timeout: 30_000 },
   reporter: [['list']],
   outputDir: 'test-results',

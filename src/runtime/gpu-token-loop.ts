@@ -54,10 +54,14 @@ export class GpuTokenLoop implements TokenLoop {
     this.#runInto = runInto;
   }
 
-  async capture(): Promise<void> {
+  capture(): Promise<void> {
+    return this.#capture(0, 0);
+  }
+
+  async #capture(id: number, position: number): Promise<void> {
     try {
       this.#prepared = await this.#create();
-      this.#writeStep(this.#prepared.step, 0, 0);
+      this.#writeStep(this.#prepared.step, id, position);
       await this.advance(); // a session captures with its first run
       checkGpu(this.#parts.gpu, 'capturing the decode step');
     } catch (error) {
@@ -67,7 +71,8 @@ export class GpuTokenLoop implements TokenLoop {
   }
 
   async prepare(id: number, position: number, expected: Float32Array): Promise<void> {
-    if (this.#prepared === null) await this.capture();
+    // With the step that is to be proved: any other would leave its keys where the cache holds something.
+    if (this.#prepared === null) await this.#capture(id, position);
     try {
       await this.#prove(this.#require(), id, position, expected);
     } catch (error) {

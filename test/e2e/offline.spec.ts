@@ -169,7 +169,10 @@ test.describe('a new version', () => {
 
     server.folder = builds.second;
     await page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.update());
-    await expect(notice(page)).toContainText('A new version is ready. Reloading ends the model in this tab');
+    // The new version's files, the runtime's 17 MB among them, come and are checked first.
+    await expect(notice(page)).toContainText('A new version is ready. Reloading ends the model in this tab', {
+      timeout: 120_000,
+    });
     await page.screenshot({ path: test.info().outputPath('update.png') });
     // Nothing happens by itself, and the old version has all its files still.
     await page.waitForTimeout(500);
