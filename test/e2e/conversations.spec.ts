@@ -8,7 +8,7 @@ import { checkpointFolder, expect, test } from './support.ts';
 const prompt = (seed: number): number[] => Array.from({ length: 30 }, (_, index) => (index * 31 + seed * 17) % 200);
 
 for (const device of ['wasm', 'webgpu'] as const) {
-  test(`conversations on ${device}: parked, brought back, the least recently used one dropped`, async ({
+  test(`conversations on ${device}: parked, brought back, the least recently used one dropped${device === 'webgpu' ? ' @long' : ''}`, async ({
     app,
     openHub,
   }) => {

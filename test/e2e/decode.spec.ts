@@ -114,7 +114,7 @@ test('the step is replayed; a cancel ends it within a few tokens and leaves the 
   const model = await load(app, openHub, 'tiny-llama');
   await test.step('a token makes no bind groups: the captured step is replayed, not run', () =>
     expectReplay(app, model));
-  const options = { max_new_tokens: 60 };
+  const options = { max_new_tokens: 40 };
   const before = await generate(model, PROMPT, options);
   const cancelled = await model.evaluate(async (handle, prompt) => {
     const controller = new AbortController();

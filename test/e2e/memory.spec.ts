@@ -55,7 +55,7 @@ for (const device of ['webgpu', 'wasm'] as const) {
   }
 }
 
-test('memory(): what the plan says, by purpose', async ({ app, openHub }) => {
+test('memory(): what the plan says, by purpose @long', async ({ app, openHub }) => {
   const { loader, worker } = await openTinyInWorker(app, openHub);
   await meddle(worker);
   const model = await loader.evaluateHandle((it, id) => it.load(id, { device: 'webgpu', dtype: 'fp32' }), ID);

@@ -27,7 +27,7 @@ for (const name of NAMES) {
 
     for (const device of ['webgpu', 'wasm'] as const) {
       // A software GPU takes long: `npm test` has the small ones there, and the bundled one's own test at each load.
-      const isRare = device === 'webgpu' && !['tiny-llama', 'tiny-qwen2', 'tiny-qwen2-tied'].includes(name);
+      const isRare = device === 'webgpu' && !['tiny-qwen2', 'tiny-qwen2-tied'].includes(name);
       test(`float32 on ${device}: logits and greedy ids are those of transformers${isRare ? ' @long' : ''}`, async ({
         app,
         openHub,

@@ -3,7 +3,7 @@
  */
 import { expect, openApp, test } from './support.ts';
 
-test('the page after a load, for the README', async ({ page }, info) => {
+test('the page after a load, for the README @long', async ({ page }, info) => {
   await page.setViewportSize({ width: 1280, height: 900 });
   await page.emulateMedia({ colorScheme: 'dark' });
   await openApp(page);

@@ -3,10 +3,8 @@ import { test } from './fixture.ts';
 import { killAndRecover } from './kill-points.ts';
 
 for (const [phase, fraction] of [
-  ['download', 0.15],
   ['download', 0.7],
   ['record', 0.2],
-  ['record', 0.6],
   ['eviction', 0.3],
 ] as const) {
   test(`browser killed: ${phase} at ${fraction}`, async ({ harnessUrl }) => {
