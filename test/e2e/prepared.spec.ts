@@ -367,7 +367,7 @@ test('on WebGPU: killed half-way, nothing is taken for whole, and the next start
   await expect.poll(() => filesIn(app, 'prepared')).toEqual({});
 });
 
-test('on WebGPU: cancelled half-way leaves nothing; kept, read; a turned bit is noticed, and all is filled from the files @long @long', async ({
+test('on WebGPU: cancelled half-way leaves nothing; kept, read; a turned bit is noticed, and all is filled from the files @long', async ({
   app,
   openHub,
 }) => {
