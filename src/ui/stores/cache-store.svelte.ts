@@ -26,6 +26,8 @@ interface CacheMessage {
   readonly shown: boolean;
 }
 
+const NO_MESSAGE: CacheMessage = { text: '', shown: false };
+
 const GRANTED = 'The browser keeps the cache until you delete it.';
 const REFUSED =
   'The browser did not agree: it may delete the cache when the disk is short. A bookmark or an installed app can change that.';
@@ -37,7 +39,7 @@ export class CacheStore {
   usage = $state.raw<CacheUsage | null>(null);
   error = $state.raw<LoadErrorData | null>(null);
   /** What the last action did, in a sentence; told only, where the page shows it in another place anyway. */
-  message = $state.raw<CacheMessage>({ text: '', shown: false });
+  message = $state.raw(NO_MESSAGE);
   task = $state.raw<CacheTask | null>(null);
   progress = $state.raw<VerifyProgress | null>(null);
   /** The latest check of each entry. */
@@ -87,7 +89,7 @@ export class CacheStore {
         });
         this.checks = { ...this.checks, [key]: result };
         const text = `${entry === null ? 'All models' : entryName(entry)}: ${describeCheck(result)}`;
-        this.message = { text, shown: false };
+        return { text, shown: false };
       },
       () => this.verify(entry),
     );
@@ -104,7 +106,7 @@ export class CacheStore {
       async () => {
         const found = await this.#host.current.cache.pin(entry, pinned);
         const what = pinned ? 'is pinned: it stays when room is short' : 'is no longer pinned';
-        this.#say(found ? `${entryName(entry)} ${what}.` : `${entryName(entry)} is no longer there.`);
+        return toMessage(found ? `${entryName(entry)} ${what}.` : `${entryName(entry)} is no longer there.`);
       },
       () => this.setPinned(entry, pinned),
     );
@@ -114,7 +116,7 @@ export class CacheStore {
     await this.#run(
       { type: 'delete', key: entryKey(entry) },
       async () => {
-        this.#say(describeRemoval(await this.#host.current.cache.delete(entry)));
+        return toMessage(describeRemoval(await this.#host.current.cache.delete(entry)));
       },
       () => this.delete(entry),
     );
@@ -124,7 +126,7 @@ export class CacheStore {
     await this.#run(
       { type: 'delete', key: ALL },
       async () => {
-        this.#say(describeRemoval(await this.#host.current.cache.clear()));
+        return toMessage(describeRemoval(await this.#host.current.cache.clear()));
       },
       () => this.deleteAll(),
     );
@@ -136,7 +138,7 @@ export class CacheStore {
       { type: 'persist', key: ALL },
       async () => {
         const granted = await this.#host.current.cache.persist();
-        this.#say(granted ? GRANTED : REFUSED);
+        return toMessage(granted ? GRANTED : REFUSED);
       },
       () => this.persist(),
     );
@@ -149,15 +151,17 @@ export class CacheStore {
     await failed?.();
   }
 
-  async #run(task: CacheTask, work: () => Promise<void>, again: () => Promise<void>): Promise<void> {
+  /** What `work` yields is said when the list is up to date and the next thing can be asked for. */
+  async #run(task: CacheTask, work: () => Promise<CacheMessage>, again: () => Promise<void>): Promise<void> {
     if (this.busy) return;
     this.task = task;
     this.error = null;
-    this.#say('');
+    this.message = NO_MESSAGE;
+    let message = NO_MESSAGE;
     try {
-      await work();
+      message = await work();
     } catch (error) {
-      if (isAborted(error)) this.#say('The check was cancelled.');
+      if (isAborted(error)) message = toMessage('The check was cancelled.');
       else this.#fail(error, again);
     } finally {
       this.#controller = null;
@@ -165,10 +169,7 @@ export class CacheStore {
       await this.refresh();
       this.task = null;
     }
-  }
-
-  #say(text: string): void {
-    this.message = { text, shown: text !== '' };
+    this.message = message;
   }
 
   #forgetCheck(key: string): void {
@@ -179,6 +180,10 @@ export class CacheStore {
     this.error = toErrorData(error);
     this.#failed = again;
   }
+}
+
+function toMessage(text: string): CacheMessage {
+  return { text, shown: true };
 }
 
 function isAborted(error: unknown): boolean {
