@@ -61,10 +61,19 @@ export class HasherFactory {
     }
     const api = this.#start();
     const id = this.#nextId++;
-    const failure = new Promise<never>((_, reject) => this.#onFailure.add(reject));
+    let forget = (): void => undefined;
+    const failure = new Promise<never>((_, reject) => {
+      this.#onFailure.add(reject);
+      forget = () => void this.#onFailure.delete(reject);
+    });
     failure.catch(() => undefined);
-    const startBytes = await Promise.race([api.open(id, algorithm, sizeBytes, saved), failure]);
-    return new RemoteHasher(api, { id, startBytes, failure, buffers: this.#buffers });
+    try {
+      const startBytes = await Promise.race([api.open(id, algorithm, sizeBytes, saved), failure]);
+      return new RemoteHasher(api, { id, startBytes, failure, buffers: this.#buffers, onClose: forget });
+    } catch (error) {
+      forget();
+      throw error;
+    }
   }
 
   /** Whether so many early bytes may be kept in memory; if so, `giveBack` them. */
@@ -188,6 +197,8 @@ interface RemoteHasherParts {
   readonly startBytes: number;
   readonly failure: Promise<never>;
   readonly buffers: BufferPool;
+  /** Nobody waits for its failure any more. */
+  readonly onClose: () => void;
 }
 
 class RemoteHasher implements FileHasher {
@@ -198,12 +209,14 @@ class RemoteHasher implements FileHasher {
   readonly #id: number;
   readonly #failure: Promise<never>;
   readonly #buffers: BufferPool;
+  readonly #onClose: () => void;
 
   constructor(api: Remote<HashEngine>, parts: RemoteHasherParts) {
     this.#api = api;
     this.#id = parts.id;
     this.#failure = parts.failure;
     this.#buffers = parts.buffers;
+    this.#onClose = parts.onClose;
     this.pushedBytes = parts.startBytes;
     // Whoever waits for the hash to swallow something must not wait for a dead one; `save` and `digest` then say why.
     parts.failure.catch(() => {
@@ -235,6 +248,7 @@ class RemoteHasher implements FileHasher {
 
   close(): void {
     this.onDrain = null;
+    this.#onClose();
     this.#api.close(this.#id).catch(() => undefined);
   }
 }

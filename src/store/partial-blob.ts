@@ -7,6 +7,7 @@
  * (and goes on) or the record (and is done).
  * The hash follows the bytes: in passing where they arrive in order, by re-reading where they came early.
  */
+import { yieldToEvents } from '../base/abort.ts';
 import type { BufferPool } from '../base/buffer-pool.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
@@ -341,15 +342,3 @@ const FEED_PIECES = 4;
 
 /** Memory that may wait for the hash. */
 const MAX_PENDING_BYTES = 4 * 1024 * 1024;
-
-/** Lets messages and network chunks in; a timer would cost 4 ms each time. */
-function yieldToEvents(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      resolve();
-    };
-    port2.postMessage(null);
-  });
-}
