@@ -24,6 +24,8 @@ export interface GpuBuffers {
   readonly kvCaches: ReadonlyMap<string, GPUBuffer>;
   /** One set a parked conversation, named as {@link kvCaches}: as many of those that the plan wants as the device has room for. */
   readonly parkedCaches: readonly ReadonlyMap<string, GPUBuffer>[];
+  /** Room for one layer's keys while conversations are exchanged; null where none are parked. */
+  readonly spareCache: GPUBuffer | null;
   /** Writes into a weight buffer; offset and length in multiples of 4 bytes. */
   write(bufferName: string, offsetBytes: number, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Resolves when everything written so far has reached the GPU. */
@@ -41,9 +43,11 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
   const kvCaches = new Map<string, GPUBuffer>();
   const allowance: GPUBuffer[] = [];
   const parkedCaches: ReadonlyMap<string, GPUBuffer>[] = [];
+  let spareCache: GPUBuffer | null = null;
   const destroy = (): void => {
     const parked = parkedCaches.flatMap((caches) => [...caches.values()]);
     for (const buffer of [...weights.values(), ...kvCaches.values(), ...parked]) buffer.destroy();
+    spareCache?.destroy();
   };
 
   const refusal = await catchRefusal(device, () => {
@@ -66,11 +70,20 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
   // Parked conversations are worth having, but no model has to do with less for them.
   while (parkedCaches.length < plan.conversations - 1) {
     const caches = new Map<string, GPUBuffer>();
-    const noRoom = await catchRefusal(device, () => createCaches(plan, ledger, usage, caches));
+    let spare: GPUBuffer | null = null;
+    const noRoom = await catchRefusal(device, () => {
+      createCaches(plan, ledger, usage, caches);
+      // Now, because a swap that finds no room would leave the wrong conversation in the cache.
+      if (spareCache === null) {
+        const size = alignSize(kvCacheSizeBytes(plan));
+        spare = ledger.createBuffer('staging', { label: 'swap of conversations', size, usage });
+      }
+    });
     if (noRoom !== null) {
-      for (const buffer of caches.values()) buffer.destroy();
+      for (const buffer of [...caches.values(), spare]) buffer?.destroy();
       break;
     }
+    spareCache ??= spare;
     parkedCaches.push(caches);
   }
   for (const buffer of allowance) buffer.destroy();
@@ -85,6 +98,7 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
     weights,
     kvCaches,
     parkedCaches,
+    spareCache,
     async write(bufferName, offsetBytes, bytes) {
       const buffer = weights.get(bufferName);
       if (!buffer) throw new LoadError('internal', { message: `no GPU buffer is named ${bufferName}` });

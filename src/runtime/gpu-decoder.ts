@@ -64,7 +64,7 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
   return {
     contextTokens: plan.contextTokens,
     tokenLoop,
-    parking: createGpuKvParking({ gpu, plan, live: buffers.kvCaches, slots: buffers.parkedCaches }),
+    parking: createGpuKvParking(gpu.device, plan, buffers),
     gpu: { lost: gpu.lost, memory: () => gpu.ledger.totals() },
     async run(ids, startPosition) {
       const outputs = await run(ids, startPosition, null);
