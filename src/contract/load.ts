@@ -114,10 +114,10 @@ export interface LoadReport {
     readonly decodeMs: number;
     /**
      * Largest difference between the first layer on the GPU and on WebAssembly, as a share of its largest value; null where
-     * it was not compared (on WebAssembly, in float16, or a layer above 64 MiB).
+     * it was not compared (on WebAssembly, in float16, a layer above 64 MiB or one that WebAssembly has no room for).
      */
     readonly firstLayerDifference: number | null;
-    /** Largest difference from the model's own test, as a share of its spread; null where it brings none. */
+    /** Largest difference from the model's own test, as a share of its spread; null where it brings none that fits. */
     readonly fixtureDifference: number | null;
   };
   readonly adapter: AdapterInfo | null;

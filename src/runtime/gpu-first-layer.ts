@@ -25,8 +25,8 @@ export interface LayerComparison {
 /** A layer's weights are copied three times (staging, JavaScript, the runtime's heap): larger ones are not worth it. */
 const MAX_LAYER_BYTES = 64 * 2 ** 20;
 
-/** Enough for a prompt's kernels, few enough for a CPU to compute at once. */
-const TOKENS = 5;
+/** Enough for a prompt's kernels, few enough for a CPU to compute at once; fewer where the context is shorter. */
+const MAX_TOKENS = 5;
 
 /** The layer's graphs, hidden states in and out. */
 export interface LayerGraphs {
@@ -35,7 +35,8 @@ export interface LayerGraphs {
 }
 
 /**
- * Compares; null where the layer is too large, or computes in float16, which WebAssembly's kernels do not.
+ * Compares; null where the layer is too large or WebAssembly has no room for it, or where it computes in float16, which
+ * WebAssembly's kernels do not.
  * @throws LoadError `runtime_failed`, `device_lost`, `out_of_memory`
  */
 export async function compareFirstLayer(
@@ -47,13 +48,17 @@ export async function compareFirstLayer(
   const layerBytes = weights.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   if (plan.kvType === 'float16' || layerBytes > MAX_LAYER_BYTES) return null;
   // Values of about one, none like another: what an embedding might give.
-  const input = Float32Array.from({ length: TOKENS * plan.shape.hiddenSize }, (_, index) =>
+  const tokens = Math.min(MAX_TOKENS, plan.contextTokens);
+  const input = Float32Array.from({ length: tokens * plan.shape.hiddenSize }, (_, index) =>
     Math.sin(index * 1.7 + 0.3),
   );
   try {
     const onDevice = await runOnDevice({ ...parts, plan, graph: graphs.device }, input);
     checkGpu(parts.gpu, 'comparing the first layer');
-    const onWasm = await runOnWasm({ ...parts, plan }, graphs.wasm, weights, input);
+    const layer = await readWeights(parts, weights);
+    // Without room for the layer in the runtime's heap nothing is known, and nothing is wrong with the GPU.
+    const onWasm = await runOnWasm({ ...parts, plan }, graphs.wasm, layer, input).catch(() => null);
+    if (onWasm === null) return null;
     let difference = 0;
     let spread = 0;
     for (const [index, start] of input.entries()) {
@@ -97,19 +102,31 @@ async function runOnDevice(parts: GpuDecoderParts, input: Float32Array<ArrayBuff
   }
 }
 
-async function runOnWasm(
-  parts: Omit<GpuDecoderParts, 'graph'>,
-  graph: Uint8Array<ArrayBuffer>,
+interface LayerWeight {
+  readonly path: string;
+  readonly data: Uint8Array;
+}
+
+async function readWeights(
+  { gpu, buffers }: Pick<GpuDecoderParts, 'gpu' | 'buffers'>,
   weights: readonly { readonly name: string; readonly sizeBytes: number }[],
-  input: Float32Array<ArrayBuffer>,
-): Promise<Float32Array> {
-  const { ort, gpu, plan, buffers } = parts;
-  const externalData: { path: string; data: Uint8Array }[] = [];
+): Promise<LayerWeight[]> {
+  const layer: LayerWeight[] = [];
   for (const { name, sizeBytes } of weights) {
     const buffer = buffers.weights.get(name);
     if (!buffer) throw new Error(`no buffer ${name}`);
-    externalData.push({ path: name, data: await readBuffer(gpu, buffer, sizeBytes) });
+    layer.push({ path: name, data: await readBuffer(gpu, buffer, sizeBytes) });
   }
+  return layer;
+}
+
+async function runOnWasm(
+  parts: Pick<GpuDecoderParts, 'ort' | 'plan'>,
+  graph: Uint8Array<ArrayBuffer>,
+  externalData: readonly LayerWeight[],
+  input: Float32Array<ArrayBuffer>,
+): Promise<Float32Array> {
+  const { ort, plan } = parts;
   const session: InferenceSession = await ort.InferenceSession.create(graph, {
     executionProviders: ['wasm'],
     externalData,
@@ -132,10 +149,12 @@ function makeInputs(
   { ort, plan }: Pick<GpuDecoderParts, 'ort' | 'plan'>,
   input: Float32Array<ArrayBuffer>,
 ): Record<string, Tensor> {
+  const { hiddenSize } = plan.shape;
+  const tokens = input.length / hiddenSize;
   return {
-    [GRAPH_IO.hiddenStates]: new ort.Tensor('float32', input, [TOKENS, plan.shape.hiddenSize]),
-    [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(TOKENS - 1), [1]),
-    [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(TOKENS), [1]),
+    [GRAPH_IO.hiddenStates]: new ort.Tensor('float32', input, [tokens, hiddenSize]),
+    [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(tokens - 1), [1]),
+    [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(tokens), [1]),
   };
 }
 

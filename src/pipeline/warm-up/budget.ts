@@ -30,8 +30,8 @@ export function makeBudget(
   const most = Math.min(PREFILL_CHUNK_TOKENS, contextTokens);
   const fitting = Math.floor(((costs.activationBytes / (activationBytes * (1 + MARGIN))) * most) / CHUNK_STEP_TOKENS);
   const chunkTokens = Math.min(most, Math.max(1, fitting) * CHUNK_STEP_TOKENS);
-  const heldBytes = costs.weightBytes + costs.kvCacheBytes * (1 + parkedCaches) + costs.activationBytes;
+  const besideWeightsBytes = costs.kvCacheBytes * (1 + parkedCaches) + costs.activationBytes;
   const neededBytes = Math.ceil((activationBytes / most) * chunkTokens * (1 + MARGIN));
-  const kvBytes = Math.max(0, heldBytes - costs.weightBytes - neededBytes);
+  const kvBytes = Math.max(0, besideWeightsBytes - neededBytes);
   return { chunkTokens, kvBytes, kvTokens: Math.floor(kvBytes / costs.kvBytesPerToken) };
 }

@@ -73,7 +73,11 @@ export async function warmUp({
       prefillMs: prefilledMs - startMs,
       decodeMs: decodedMs - checkedMs,
       firstLayerDifference,
-      fixtureDifference: fixture && (await checkFixture(decoder, fixture, plan.dtype, adapter, signal)),
+      // A context that was asked to be shorter than the test is no fault of the device.
+      fixtureDifference:
+        fixture && fixture.inputIds.length <= decoder.contextTokens
+          ? await checkFixture(decoder, fixture, plan.dtype, adapter, signal)
+          : null,
     };
   } finally {
     decoder.reset();
