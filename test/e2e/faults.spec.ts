@@ -8,7 +8,7 @@ import { meddle, readAccount, setFault, struckBy } from './gpu-faults.ts';
 import type { Fault } from './gpu-faults.ts';
 import { makeLargeVocabulary } from './large-vocabulary.ts';
 import { findModelWorker, ID, openLoader, openTinyInWorker } from './model-worker.ts';
-import { checkpointFolder, expect, test } from './support.ts';
+import { checkpointFolder, expect, test, tryOn } from './support.ts';
 
 const LARGE = 'test/large';
 
@@ -106,26 +106,4 @@ type Failure = Pick<LoadError, 'code' | 'stage' | 'retryable' | 'message' | 'det
 async function loadWith(loader: JSHandle<Loader>, worker: Worker, fault: Fault | null): Promise<Failure | null> {
   await setFault(worker, fault);
   return tryOn(loader, ID, { device: 'webgpu', dtype: 'fp32' });
-}
-
-/** Loads on a fresh device and disposes; yields the error, null where there was none. */
-function tryOn(
-  loader: JSHandle<Loader>,
-  modelId: string,
-  options: { readonly device: 'webgpu' | 'wasm'; readonly dtype: 'fp32' },
-): Promise<Failure | null> {
-  return loader.evaluate(
-    async (it, [id, given]) => {
-      try {
-        const model = await it.load(id, given);
-        await model.dispose();
-        return null;
-      } catch (error) {
-        if (!window.firstlight.isLoadError(error)) throw error;
-        const { code, stage, retryable, message, detail } = error;
-        return { code, stage, retryable, message, detail };
-      }
-    },
-    [modelId, options] as const,
-  );
 }

@@ -5,7 +5,8 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { expect, test as base } from '@playwright/test';
-import type { Page } from '@playwright/test';
+import type { JSHandle, Page } from '@playwright/test';
+import type { Loader, LoadOptions } from '../../src/index.ts';
 import type { ErrorCode, LoadErrorData } from '../../src/contract/errors.ts';
 import { startHub } from '../hub/index.ts';
 import type { Hub, RepositorySpec } from '../hub/index.ts';
@@ -71,22 +72,34 @@ export async function tryLoad(
     simulatedLimits?: { maxBufferBytes: number };
   } = {},
 ): Promise<Failure | null> {
-  return page.evaluate(
-    async ([id, { endpoint, token, ...load }]) => {
-      const loader = window.firstlight.createLoader({
-        hub: { ...(endpoint ? { endpoint } : {}), ...(token ? { token } : {}) },
-        ...(endpoint ? { bundledBaseUrl: null } : {}),
-      });
+  const { endpoint, token, ...load } = options;
+  const loader = await page.evaluateHandle(
+    ([hub, access]) =>
+      window.firstlight.createLoader({
+        hub: { ...(hub ? { endpoint: hub } : {}), ...(access ? { token: access } : {}) },
+        ...(hub ? { bundledBaseUrl: null } : {}),
+      }),
+    [endpoint, token] as const,
+  );
+  try {
+    return await tryOn(loader, modelId, load);
+  } finally {
+    await loader.evaluate((it) => it.dispose());
+  }
+}
+
+/** The same with a loader that stays. */
+export function tryOn(loader: JSHandle<Loader>, modelId: string, options: LoadOptions): Promise<Failure | null> {
+  return loader.evaluate(
+    async (it, [id, load]) => {
       try {
-        const model = await loader.load(id, load);
+        const model = await it.load(id, load);
         await model.dispose();
         return null;
       } catch (error) {
         if (!window.firstlight.isLoadError(error)) throw error;
         const { code, stage, retryable, message, detail } = error;
         return { code, stage, retryable, message, detail };
-      } finally {
-        await loader.dispose();
       }
     },
     [modelId, options] as const,

@@ -80,12 +80,10 @@ export async function run(args: string[]): Promise<void> {
   if (parts.includes('kills')) {
     const result = await measureKills(Number(values.kills));
     report['kills'] = result;
-    goals.push({
-      figure: `kB fetched again after a kill, worst of ${result.lostBytes.length}`,
-      value: round(result.worstBytes / 1000),
-      goal: `≤ one range a connection`,
-      met: true, // the spec that kills fails otherwise
-    });
+    // The spec that kills has the bound, a range a connection, and fails beyond it.
+    console.log(
+      `  fetched again after ${result.lostBytes.length} kills: mean ${round(result.meanBytes)} bytes, worst ${result.worstBytes}`,
+    );
   }
   await writeReport(values.out, { goals, ...report });
 }

@@ -1,7 +1,8 @@
 /** 50 seeded kills (or KILLS of them): the bytes fetched again, mean and worst; KILLS_OUT names a file for all of them. */
 import { writeFile } from 'node:fs/promises';
 import { test } from './fixture.ts';
-import { killAndRecover, makeRandom, type KillOutcome, type KillPhase } from './kill-points.ts';
+import { makeRandom } from '../../hub/content.ts';
+import { killAndRecover, type KillOutcome, type KillPhase } from './kill-points.ts';
 
 const KILLS = Number(process.env['KILLS'] ?? 50);
 const PHASES: readonly KillPhase[] = ['download', 'download', 'download', 'record', 'eviction'];

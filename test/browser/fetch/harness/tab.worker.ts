@@ -196,35 +196,6 @@ export class TabWorker {
     this.#worker?.terminate();
   }
 
-  /** A plain fetch that drops the bytes: what the network alone takes. */
-  async plain(url: string): Promise<{ sizeBytes: number; elapsedMs: number }> {
-    const startMs = performance.now();
-    const response = await fetch(url, { cache: 'no-store' });
-    let sizeBytes = 0;
-    for await (const piece of response.body ?? []) sizeBytes += piece.byteLength;
-    return { sizeBytes, elapsedMs: performance.now() - startMs };
-  }
-
-  /** Writing and hashing alone, bytes/s. */
-  async floors(sizeBytes: number): Promise<{ write: number; hash: number; read: number }> {
-    const piece = new Uint8Array(4 * 1024 * 1024).map((_, index) => (index * 2654435761) % 251);
-    const root = await navigator.storage.getDirectory();
-    const handle = await openSync(await root.getFileHandle('floor', { create: true }));
-    const time = (work: (at: number) => void): number => {
-      const startMs = performance.now();
-      for (let at = 0; at < sizeBytes; at += piece.byteLength) work(at);
-      return sizeBytes / ((performance.now() - startMs) / 1000);
-    };
-    const write = time((at) => handle.write(piece, { at }));
-    handle.flush();
-    const read = time((at) => handle.read(piece, { at }));
-    handle.close();
-    await root.removeEntry('floor');
-    const stream = await createStreamHash('sha256', sizeBytes, null);
-    const hash = time(() => stream.update(piece));
-    return { write, read, hash };
-  }
-
   async #store(): Promise<catalog.CacheStore> {
     return { files: await BlobFiles.open(), records: this.#records };
   }
