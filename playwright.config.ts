@@ -28,6 +28,8 @@ export default defineConfig({
     // The app's service worker would stand between the tests and what they watch; offline.spec.ts is about it.
     serviceWorkers: 'block',
     screenshot: 'only-on-failure',
+    // What moves for the eye alone would cost the software GPU a third of a core.
+    contextOptions: { reducedMotion: 'reduce' },
     launchOptions: { ...findBrowser(), args: [...GPU_FLAGS, ...QUIET_FLAGS] },
   },
   webServer: {

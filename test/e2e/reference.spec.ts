@@ -26,8 +26,9 @@ for (const name of NAMES) {
     test.skip(folder === null, `the checkpoint of ${name} is not on this machine (../shared/data)`);
 
     for (const device of ['webgpu', 'wasm'] as const) {
-      // A software GPU takes long: `npm test` has the small ones there, and the bundled one's own test at each load.
-      const isRare = device === 'webgpu' && !['tiny-qwen2', 'tiny-qwen2-tied'].includes(name);
+      // A software GPU takes long. `npm test` has one here, tiny-llama where limits are forced down (limits.spec.ts), and the
+      // bundled model's own test, which transformers computed, at each of its loads.
+      const isRare = device === 'webgpu' && name !== 'tiny-qwen2-tied';
       test(`float32 on ${device}: logits and greedy ids are those of transformers${isRare ? ' @long' : ''}`, async ({
         app,
         openHub,
