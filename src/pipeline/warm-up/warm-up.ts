@@ -2,9 +2,9 @@
  * Stage 7's second half: one prefill and one decode of the real model before it is called ready.
  *
  * In: a placed decoder. Out: {@link WarmUpResult}. Guarantees: the kernels of all paths are compiled, the first layer gives
- * what it gives on WebAssembly, the logits are finite numbers, the kernels for long and for short prompts agree, the token
- * loop (where the device has one) is captured and gives the same logits, the model's own test (where it brings one) passes,
- * and nothing of the warm-up stays in the KV cache.
+ * what it gives on WebAssembly, the logits are finite numbers, the kernels for long prompts, for short ones and for decoding
+ * agree, the token loop (where the device has one) is captured and gives the same logits, the model's own test (where it
+ * brings one) passes, and nothing of the warm-up stays in the KV cache.
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import { LoadError } from '../../contract/errors.ts';
@@ -15,8 +15,8 @@ import type { CachedDecoder } from '../serve/cached-decoder.ts';
 import type { Fixture } from './fixture.ts';
 import { checkFirstLayer, checkFixture } from './validate.ts';
 
-/** Long enough to take the kernels of long prompts (see `skeleton.ts`), and in halves those of short ones. */
-const PREFILL_TOKENS = 40;
+/** Just long enough to take the kernels of long prompts (see `skeleton.ts`); in parts it takes those of short ones. */
+const PREFILL_TOKENS = 32;
 
 /** Share of the logits' spread by which two kernels may differ: those that sum in another order stay far below it. */
 const TOLERANCE = 0.05;
@@ -47,7 +47,7 @@ export async function warmUp({
   onNotice,
 }: WarmUpRequest): Promise<WarmUpResult> {
   const { vocabSize } = plan.shape;
-  const prefillTokens = Math.min(PREFILL_TOKENS, decoder.contextTokens - 1);
+  const prefillTokens = Math.min(PREFILL_TOKENS, decoder.contextTokens);
   // Different ids, spread over the vocabulary, so that a damaged embedding has a chance to show.
   const ids = Array.from({ length: prefillTokens }, (_, index) => (index * 31 + 1) % vocabSize);
   try {
@@ -58,12 +58,14 @@ export async function warmUp({
     const prefilledMs = performance.now();
     checkFinite(prefillLogits, vocabSize);
     decoder.reset();
-    await decoder.logitsFor(ids.slice(0, Math.ceil(prefillTokens / 2)), signal);
-    checkAgreement(prefillLogits, await decoder.logitsFor(ids, signal));
+    // In parts: a short prompt, one that follows something, and the last token as a decode step.
+    for (const end of [Math.ceil(prefillTokens / 4), prefillTokens - 1]) {
+      if (end > 0) await decoder.logitsFor(ids.slice(0, end), signal);
+    }
     const checkedMs = performance.now();
-    const decodeLogits = await decoder.logitsFor([...ids, 0], signal);
+    const decodeLogits = await decoder.logitsFor(ids, signal);
     const decodedMs = performance.now();
-    checkFinite(decodeLogits, vocabSize);
+    checkAgreement(prefillLogits, decodeLogits);
     throwIfAborted(signal);
     const notice = await decoder.prepareTokenLoop(decodeLogits);
     if (notice !== null) onNotice(notice);
@@ -85,12 +87,12 @@ export async function warmUp({
 }
 
 /**
- * A prompt run at once and run in halves takes different kernels, which must come to the same logits. A driver or kernel that
+ * A prompt run at once and run in parts takes different kernels, which must come to the same logits. A driver or kernel that
  * computes rubbish on this device is found out here, not by whoever reads the answers.
  */
-function checkAgreement(atOnce: Float32Array, inHalves: Float32Array): void {
+function checkAgreement(atOnce: Float32Array, inParts: Float32Array): void {
   const spread = atOnce.reduce((a, b) => Math.max(a, b)) - atOnce.reduce((a, b) => Math.min(a, b));
-  const difference = atOnce.reduce((most, value, id) => Math.max(most, Math.abs(value - (inHalves[id] ?? NaN))), 0);
+  const difference = atOnce.reduce((most, value, id) => Math.max(most, Math.abs(value - (inParts[id] ?? NaN))), 0);
   if (difference <= spread * TOLERANCE) return;
   throw new LoadError('output_mismatch', {
     message:
