@@ -9,9 +9,10 @@
  *
  * Specification: https://huggingface.co/docs/safetensors/index#format
  */
-import { LoadError } from '../contract/errors.ts';
+import type { LoadError } from '../contract/errors.ts';
 import { findDuplicateKey } from './json-keys.ts';
 import { isSafetensorsDtype, SAFETENSORS_DTYPE_BITS, type SafetensorsDtype } from './safetensors-dtypes.ts';
+import { type SafetensorsFault, safetensorsInvalid } from './safetensors-fault.ts';
 
 /** Bytes before the header: its length as an unsigned 64-bit little-endian integer. */
 export const HEADER_LENGTH_BYTES = 8;
@@ -21,29 +22,6 @@ export const HEADER_LENGTH_BYTES = 8;
  * bytes a tensor, so a longer one is an attack on memory. Checked before anything is fetched or allocated.
  */
 export const MAX_HEADER_BYTES = 100_000_000;
-
-/** What can be wrong with a header: one name for each invariant. */
-type SafetensorsFault =
-  | 'file_too_short'
-  | 'header_too_large'
-  | 'header_beyond_file'
-  | 'not_utf8'
-  | 'not_json'
-  | 'not_an_object'
-  | 'duplicate_name'
-  | 'metadata_invalid'
-  | 'tensor_invalid'
-  | 'dtype_unknown'
-  | 'shape_invalid'
-  | 'size_overflow'
-  | 'size_not_whole_bytes'
-  | 'size_mismatch'
-  | 'offsets_invalid'
-  | 'offsets_reversed'
-  | 'offsets_out_of_range'
-  | 'offsets_overlap'
-  | 'offsets_hole'
-  | 'data_shorter_than_file';
 
 /** One tensor of a file. */
 export interface SafetensorsTensor {
@@ -71,15 +49,20 @@ export interface SafetensorsHeader {
  */
 export function readHeaderLength(first8Bytes: Uint8Array, fileSizeBytes: number, file: string): number {
   if (first8Bytes.length < HEADER_LENGTH_BYTES || fileSizeBytes < HEADER_LENGTH_BYTES) {
-    throw invalid('file_too_short', file, `The file has ${fileSizeBytes} bytes, less than the header's length field.`, {
-      fileSizeBytes,
-    });
+    throw safetensorsInvalid(
+      'file_too_short',
+      file,
+      `The file has ${fileSizeBytes} bytes, less than the header's length field.`,
+      {
+        fileSizeBytes,
+      },
+    );
   }
   const view = new DataView(first8Bytes.buffer, first8Bytes.byteOffset, HEADER_LENGTH_BYTES);
   const announced = view.getBigUint64(0, true);
   if (announced > BigInt(MAX_HEADER_BYTES)) {
     const detail = { announcedBytes: announced.toString(), maxHeaderBytes: MAX_HEADER_BYTES };
-    throw invalid(
+    throw safetensorsInvalid(
       'header_too_large',
       file,
       `It announces ${announced} bytes; the limit is ${MAX_HEADER_BYTES}.`,
@@ -89,7 +72,7 @@ export function readHeaderLength(first8Bytes: Uint8Array, fileSizeBytes: number,
   const headerBytes = Number(announced);
   if (HEADER_LENGTH_BYTES + headerBytes > fileSizeBytes) {
     const message = `It announces ${headerBytes} bytes in a file of ${fileSizeBytes}.`;
-    throw invalid('header_beyond_file', file, message, { headerBytes, fileSizeBytes });
+    throw safetensorsInvalid('header_beyond_file', file, message, { headerBytes, fileSizeBytes });
   }
   return headerBytes;
 }
@@ -104,7 +87,7 @@ export function parseHeader(headerBytes: Uint8Array, fileSizeBytes: number, file
   const dataBytes = fileSizeBytes - dataStart;
   if (dataBytes < 0) {
     const message = `The header ends at ${dataStart} in a file of ${fileSizeBytes} bytes.`;
-    throw invalid('header_beyond_file', file, message, { headerBytes: headerBytes.length, fileSizeBytes });
+    throw safetensorsInvalid('header_beyond_file', file, message, { headerBytes: headerBytes.length, fileSizeBytes });
   }
 
   let metadata: ReadonlyMap<string, string> = new Map();
@@ -124,24 +107,25 @@ function parseJsonObject(headerBytes: Uint8Array, file: string): Record<string, 
     // ignoreBOM keeps a byte order mark in the text, where JSON refuses it, as the reference implementation does.
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(headerBytes);
   } catch (cause) {
-    throw invalid('not_utf8', file, 'The header is not UTF-8.', {}, cause);
+    throw safetensorsInvalid('not_utf8', file, 'The header is not UTF-8.', {}, cause);
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw invalid('not_json', file, 'The header is not JSON.', {}, cause);
+    throw safetensorsInvalid('not_json', file, 'The header is not JSON.', {}, cause);
   }
-  if (!isRecord(value)) throw invalid('not_an_object', file, 'The header is not a JSON object.', {});
+  if (!isRecord(value)) throw safetensorsInvalid('not_an_object', file, 'The header is not a JSON object.', {});
   const duplicate = findDuplicateKey(text);
   if (duplicate !== null) {
-    throw invalid('duplicate_name', file, `The header holds "${duplicate}" twice.`, { name: duplicate });
+    throw safetensorsInvalid('duplicate_name', file, `The header holds "${duplicate}" twice.`, { name: duplicate });
   }
   return value;
 }
 
 function readMetadata(value: unknown, file: string): ReadonlyMap<string, string> {
-  const fault = (): LoadError => invalid('metadata_invalid', file, '__metadata__ does not map strings to strings.', {});
+  const fault = (): LoadError =>
+    safetensorsInvalid('metadata_invalid', file, '__metadata__ does not map strings to strings.', {});
   if (!isRecord(value)) throw fault();
   const metadata = new Map<string, string>();
   for (const [key, text] of Object.entries(value)) {
@@ -159,7 +143,7 @@ function readTensor(
   file: string,
 ): SafetensorsTensor {
   const fault = (reason: SafetensorsFault, message: string, detail: Record<string, unknown> = {}): LoadError =>
-    invalid(reason, file, `Tensor "${name}": ${message}`, { tensor: name, ...detail });
+    safetensorsInvalid(reason, file, `Tensor "${name}": ${message}`, { tensor: name, ...detail });
 
   if (!isRecord(value)) throw fault('tensor_invalid', 'its entry is not an object.');
   const { dtype, shape, data_offsets: offsets } = value;
@@ -200,13 +184,14 @@ function checkContiguous(
   let at = dataStart;
   for (const { name, start, end } of tensors) {
     const detail = { tensor: name, start, end, expectedStart: at };
-    if (start < at) throw invalid('offsets_overlap', file, `Tensor "${name}" overlaps the one before it.`, detail);
-    if (start > at) throw invalid('offsets_hole', file, `There is a hole before tensor "${name}".`, detail);
+    if (start < at)
+      throw safetensorsInvalid('offsets_overlap', file, `Tensor "${name}" overlaps the one before it.`, detail);
+    if (start > at) throw safetensorsInvalid('offsets_hole', file, `There is a hole before tensor "${name}".`, detail);
     at = end;
   }
   if (at !== fileSizeBytes) {
     const message = `Its tensors end at byte ${at}, the file at ${fileSizeBytes}.`;
-    throw invalid('data_shorter_than_file', file, message, { tensorsEnd: at, fileSizeBytes });
+    throw safetensorsInvalid('data_shorter_than_file', file, message, { tensorsEnd: at, fileSizeBytes });
   }
 }
 
@@ -237,18 +222,4 @@ function isCountArray(value: unknown): value is readonly number[] {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function invalid(
-  reason: SafetensorsFault,
-  file: string,
-  message: string,
-  detail: Record<string, unknown>,
-  cause?: unknown,
-): LoadError {
-  return new LoadError('safetensors_invalid', {
-    message: `${file}: ${message}`,
-    detail: { reason, file, ...detail },
-    ...(cause === undefined ? {} : { cause }),
-  });
 }

@@ -5,8 +5,8 @@
  * Guarantees: every shard path is relative, inside the repository and ends in `.safetensors`; nothing else is believed.
  * Whether the shards exist, and hold what is claimed, is for the caller, who has the snapshot and the headers.
  */
-import { LoadError } from '../contract/errors.ts';
 import { findDuplicateKey } from './json-keys.ts';
+import { safetensorsInvalid } from './safetensors-fault.ts';
 
 /** The index of a sharded checkpoint. */
 export interface WeightsIndex {
@@ -23,23 +23,26 @@ export function parseWeightsIndex(bytes: Uint8Array, file: string): WeightsIndex
   const { text, value } = parseJson(bytes, file);
   const weightMap: unknown = typeof value === 'object' && value !== null && 'weight_map' in value && value.weight_map;
   if (typeof weightMap !== 'object' || weightMap === null || Array.isArray(weightMap)) {
-    throw invalid('index_invalid', file, 'It has no weight_map object.', {});
+    throw safetensorsInvalid('index_invalid', file, 'It has no weight_map object.', {});
   }
   const duplicate = findDuplicateKey(text);
   if (duplicate !== null) {
-    throw invalid('index_duplicate_name', file, `It holds "${duplicate}" twice.`, { name: duplicate });
+    throw safetensorsInvalid('index_duplicate_name', file, `It holds "${duplicate}" twice.`, { name: duplicate });
   }
   const shardByTensor = new Map<string, string>();
   for (const [tensor, path] of Object.entries(weightMap)) {
     if (typeof path !== 'string') {
-      throw invalid('index_invalid', file, `"${tensor}" names no file.`, { tensor });
+      throw safetensorsInvalid('index_invalid', file, `"${tensor}" names no file.`, { tensor });
     }
     if (!isShardPath(path)) {
-      throw invalid('index_path', file, `"${tensor}" is said to be in ${JSON.stringify(path)}.`, { tensor, path });
+      throw safetensorsInvalid('index_path', file, `"${tensor}" is said to be in ${JSON.stringify(path)}.`, {
+        tensor,
+        path,
+      });
     }
     shardByTensor.set(tensor, path);
   }
-  if (shardByTensor.size === 0) throw invalid('index_invalid', file, 'Its weight_map is empty.', {});
+  if (shardByTensor.size === 0) throw safetensorsInvalid('index_invalid', file, 'Its weight_map is empty.', {});
   return { shards: [...new Set(shardByTensor.values())].sort(), shardByTensor };
 }
 
@@ -48,7 +51,7 @@ function parseJson(bytes: Uint8Array, file: string): { text: string; value: unkn
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     return { text, value: JSON.parse(text) };
   } catch (cause) {
-    throw invalid('index_not_json', file, 'It is not JSON in UTF-8.', {}, cause);
+    throw safetensorsInvalid('index_not_json', file, 'It is not JSON in UTF-8.', {}, cause);
   }
 }
 
@@ -58,18 +61,4 @@ function isShardPath(path: string): boolean {
     !path.includes('\\') &&
     path.split('/').every((segment) => segment !== '' && segment !== '.' && segment !== '..')
   );
-}
-
-function invalid(
-  reason: string,
-  file: string,
-  message: string,
-  detail: Record<string, unknown>,
-  cause?: unknown,
-): LoadError {
-  return new LoadError('safetensors_invalid', {
-    message: `${file}: ${message}`,
-    detail: { reason, file, ...detail },
-    ...(cause === undefined ? {} : { cause }),
-  });
 }

@@ -4,10 +4,17 @@
  * In: a repository. Out: parsed JSON, null for what is not there. Every file but config.json may be absent.
  */
 import { LoadError } from '../contract/errors.ts';
+import type { Snapshot } from '../contract/snapshot.ts';
+import type { SnapshotFiles } from './fetch/service.ts';
 import { FIXTURE_PATH, parseFixture } from './warm-up/fixture.ts';
 import type { Fixture } from './warm-up/fixture.ts';
-import type { Repository } from './repository.ts';
 import type { TokenizerFiles } from './serve/text-tokenizer.ts';
+
+/** What these functions need of a repository. */
+interface Repository {
+  readonly snapshot: Pick<Snapshot, 'files'>;
+  readonly files: Pick<SnapshotFiles, 'readAll'>;
+}
 
 /** A JSON object. */
 export type JsonObject = Readonly<Record<string, unknown>>;
