@@ -34,6 +34,7 @@ export type {
 } from './contract/generate.ts';
 export type {
   AdapterInfo,
+  ContextRange,
   LoadEvent,
   LoadReport,
   LoadRequest,

@@ -34,6 +34,7 @@ export function createGraphWeights(
   }
   const tensorsByName = new Map(graphTensors.map((tensor) => [tensor.name, tensor]));
   const declared = new Map<string, Value>();
+  const tables = new Set(weights.flatMap(({ computed, buffers }) => (computed ? buffers.map(({ name }) => name) : [])));
 
   const find = (name: string): GraphTensor => {
     const tensor = tensorsByName.get(name);
@@ -41,7 +42,11 @@ export function createGraphWeights(
     return tensor;
   };
   const declare = (tensor: GraphTensor): Value => {
-    if (binding === 'inputs') return graph.input(tensor.name, tensor.type, tensor.dims);
+    if (binding === 'inputs') {
+      // Tables that are bound grow with the context, which the graph is not to be built anew for.
+      const dims = tables.has(tensor.buffer) ? ['table_length', ...tensor.dims.slice(1)] : tensor.dims;
+      return graph.input(tensor.name, tensor.type, dims);
+    }
     // One file per buffer, so that the runtime mounts each buffer under its own name.
     const data = { location: `./${tensor.buffer}`, offset: 0, length: countBytes(tensor) };
     return graph.externalInitializer(tensor.name, tensor.type, tensor.dims, data);

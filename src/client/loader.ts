@@ -6,7 +6,7 @@
  */
 import * as Comlink from 'comlink';
 import { LoadError } from '../contract/errors.ts';
-import type { AdapterInfo, LoadEvent, LoadRequest, SimulatedLimits } from '../contract/load.ts';
+import type { AdapterInfo, ContextRange, LoadEvent, LoadRequest, SimulatedLimits } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
 import { createModelCache } from './cache.ts';
@@ -40,8 +40,12 @@ export interface PlanOptions {
   readonly dtype?: LoadRequest['dtype'];
   /** Default `auto`: WebGPU where there is an adapter, else WASM. */
   readonly device?: LoadRequest['device'];
-  /** Upper bound of prompt and answer together, in tokens. Default: the model's own, at most 2048. */
-  readonly contextTokens?: number;
+  /**
+   * Room for prompt and answer together, in tokens. A number: exactly that much, reserved before anything is downloaded (less
+   * only where the checkpoint or the device's limits allow no more; the plan says so). A range: what is reserved, and what it may
+   * grow to by itself, as far as the device has room then. Default: 2048, growing up to what the checkpoint was made for.
+   */
+  readonly contextTokens?: number | ContextRange;
   /**
    * How many conversations keep their KV cache at once, 1 to 16, the running one included: going back to one of them costs its
    * new tokens only. Default 2. Where the GPU has no room, fewer are kept ({@link LoadReport.memory} says how many).

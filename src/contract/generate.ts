@@ -39,7 +39,10 @@ export interface GeneratedToken {
   readonly text: string;
 }
 
-/** Why a generation ended. */
+/**
+ * Why a generation ended: an end token, the length that was asked for, a stop string, or no more room in the KV cache (what
+ * was in the way stands in {@link GenerateReport.contextNote}).
+ */
 export type FinishReason = 'eos' | 'length' | 'stop' | 'context';
 
 /** See {@link GenerateReport.path}. */
@@ -52,6 +55,8 @@ export interface GenerateReport {
   readonly reusedTokens: number;
   readonly newTokens: number;
   readonly finishReason: FinishReason;
+  /** Where the context ended it, a sentence that says what kept it from growing; else null. */
+  readonly contextNote: string | null;
   /**
    * What chose the tokens: kernels on the device, with JavaScript behind them (`gpu`), or transformers.js's `generate()`.
    * The same request gives the same tokens on both, but for what rounding decides.

@@ -18,14 +18,28 @@ export interface LoadRequest {
   readonly revision: string;
   readonly dtype: Dtype | 'auto';
   readonly device: Device | 'auto';
-  /** Upper bound for the KV cache in tokens; the plan may choose less. Null: the plan chooses. */
-  readonly contextTokens: number | null;
+  /** Null: the plan chooses. */
+  readonly contextTokens: number | ContextRange | null;
   /** How many conversations keep their KV cache at once, the running one included. Null: the plan chooses. */
   readonly conversations: number | null;
   /** Plan and load as on a smaller GPU. Null: as on this one. */
   readonly simulatedLimits: SimulatedLimits | null;
   /** Take the last known commit and ask the network for nothing. */
   readonly offline: boolean;
+}
+
+/**
+ * How many tokens, prompt and answer together, a load makes room for. A number instead of this asks for exactly that many, which
+ * are then reserved before the first weight byte is fetched, or the load fails.
+ */
+export interface ContextRange {
+  /** Reserved by the load. Default: 2048, or `max` where that is less. */
+  readonly reserve?: number | undefined;
+  /**
+   * What the KV cache may grow to by itself, in steps, when a conversation needs it and the device has room. Default: what the
+   * checkpoint was made for.
+   */
+  readonly max?: number | undefined;
 }
 
 /**
@@ -92,7 +106,7 @@ export interface LoadReport {
   };
   readonly memory: {
     readonly weightBytes: number;
-    /** Of one conversation. */
+    /** Of one conversation, as reserved; what it has grown to since: `Model.memory()`. */
     readonly kvCacheBytes: number;
     /** That keep their keys and values at once: as many as asked for, or as the GPU had room for. */
     readonly conversations: number;
@@ -100,7 +114,10 @@ export interface LoadReport {
     readonly activationBytes: number | null;
     /** How many tokens of a prompt run at once, so that this stays within what was reserved; null on WASM. */
     readonly prefillChunkTokens: number | null;
-    /** Tokens of all conversations that fit beside weights and measured activations; null on WASM. */
+    /**
+     * Tokens of all conversations that fit beside weights and measured activations in what the load reserved; null on WASM.
+     * Growing beyond it asks the device for more.
+     */
     readonly kvBudgetTokens: number | null;
     /** All GPU buffers alive at ready, the runtime's own included; null on WASM. */
     readonly gpuBytes: number | null;
@@ -145,7 +162,10 @@ export interface ModelInfo {
   readonly modelType: string;
   readonly dtype: Dtype;
   readonly device: Device;
+  /** Tokens that the load made room for, as {@link LoadPlan.contextTokens}; what there is room for now: `Model.memory()`. */
   readonly contextTokens: number;
+  /** Tokens that it may come to hold, as {@link LoadPlan.maxContextTokens}. */
+  readonly maxContextTokens: number;
   readonly vocabSize: number;
   readonly parameterCount: number;
   readonly hasTokenizer: boolean;

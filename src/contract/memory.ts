@@ -13,10 +13,18 @@ export interface GpuMemory {
   readonly liveBytesByPurpose: Readonly<Record<BufferPurpose, number>>;
 }
 
-/** What a model holds now; see `Model.memory()`. */
-export interface MemoryUse {
+/** What a placed model holds, on its device. */
+export interface DeviceMemory {
   /** The model's own device; all zeros once that is lost. Null on WebAssembly. */
   readonly gpu: GpuMemory | null;
+  /** Tokens of one conversation that there is room for now; it grows as conversations need it, up to `Model.info.maxContextTokens`. */
+  readonly contextTokens: number;
+  /** Conversations that keep their keys and values at once, the running one included: fewer where a longer one took the room. */
+  readonly conversations: number;
+}
+
+/** What a model holds now; see `Model.memory()`. */
+export interface MemoryUse extends DeviceMemory {
   /**
    * Size of the runtime's heap, which the models of one loader share: it grows and never shrinks, so that what counts is
    * whether it goes on growing. Null where the browser does not let it be seen.

@@ -81,7 +81,10 @@ export interface PlannedWeight {
    * blocks of 32 or 16 bytes, and one scale a block.
    */
   readonly buffers: readonly WeightBuffer[];
-  /** Set for tables that no file holds: rotary cosines and sines, [contextTokens, headDim / 2]. */
+  /**
+   * Set for tables that no file holds: rotary cosines and sines, [tokens, headDim / 2]. On a GPU they have `contextTokens` rows
+   * and grow with the cache; on WASM, where weights are constants, `maxContextTokens` rows.
+   */
   readonly computed: 'rotary-cos' | 'rotary-sin' | null;
   /** Set for a part, null for a whole weight. */
   readonly part: WeightPart | null;
@@ -178,9 +181,14 @@ export interface LoadPlan {
   readonly deviceReason: string;
   /** The GPU's limits that the plan keeps to; null on WASM. */
   readonly limits: PlannedLimits | null;
-  /** Tokens that the static KV cache holds: prompt and answer together. */
+  /** Tokens, prompt and answer together, that the KV cache has room for from the beginning: reserved, and part of the costs. */
   readonly contextTokens: number;
-  /** Why so many: repeats the request, or says what shortened it. */
+  /**
+   * Tokens that the KV cache may grow to by itself, in steps, as conversations need it and the device has room;
+   * {@link contextTokens} where it does not grow.
+   */
+  readonly maxContextTokens: number;
+  /** Why these: repeats the request, or says what shortened it. */
   readonly contextReason: string;
   /** The most that may be asked for here: what the checkpoint was made for, or less where the device's limits are lower. */
   readonly longestContextTokens: number;

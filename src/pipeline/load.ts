@@ -41,8 +41,11 @@ export async function planModel(context: LoadContext): Promise<LoadPlan> {
  * What to ask for to get the same model again: its commit, dtype, device and context, whatever the branch or the defaults
  * say by now. A commit that is in the cache asks the network for nothing.
  */
-export function pinRequest(request: LoadRequest, { commit, dtype, device, contextTokens }: ModelInfo): LoadRequest {
+export function pinRequest(request: LoadRequest, info: ModelInfo): LoadRequest {
+  const { commit, dtype, device } = info;
   const named = request.origin.type === 'id';
+  // What it had grown to is not asked for at once: the conversations that needed it went with the device.
+  const contextTokens = { reserve: info.contextTokens, max: info.maxContextTokens };
   const pinned = { ...request, dtype, device, contextTokens };
   // What lies at an address or in a folder has no revisions; of an address, the files that were loaded are taken.
   return named ? { ...pinned, revision: commit } : { ...pinned, offline: request.origin.type === 'url' };
@@ -75,7 +78,11 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
   throwIfAborted(signal);
   const placed = await fetchOntoDevice(plan, graphs, repository, log, signal);
   const budget = placed.skeleton && makeBudget(plan, placed.parkedCaches, placed.skeleton.activationBytes);
-  const decoder = new CachedDecoder(placed.decoder, budget?.chunkTokens);
+  const decoder = new CachedDecoder(placed.decoder, {
+    chunkTokens: budget?.chunkTokens,
+    maxContextTokens: plan.maxContextTokens,
+    longestContextTokens: plan.longestContextTokens,
+  });
   try {
     const warmth = await log.run('warmUp', async () =>
       warmUp({
@@ -168,6 +175,7 @@ function describeModel(plan: LoadPlan, tokenizer: TextTokenizer): ModelInfo {
     dtype: plan.dtype,
     device: plan.device,
     contextTokens: plan.contextTokens,
+    maxContextTokens: plan.maxContextTokens,
     vocabSize: plan.shape.vocabSize,
     parameterCount: plan.costs.parameterCount,
     hasTokenizer: tokenizer.available,

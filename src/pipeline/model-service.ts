@@ -118,7 +118,7 @@ export class ModelService implements ModelWorkerApi {
   }
 
   async memory(model: ModelHandle): Promise<MemoryUse> {
-    return { gpu: this.#model(model).memory(), wasmHeapBytes: wasmHeapBytes() };
+    return { ...this.#model(model).memory(), wasmHeapBytes: wasmHeapBytes() };
   }
 
   cacheList(): Promise<readonly CacheEntry[]> {

@@ -9,7 +9,7 @@ import type { DecoderShape } from '../contract/plan.ts';
 
 /** A model on its device. Calls must not overlap: the caller queues them. */
 export interface Decoder {
-  /** Tokens that the KV cache can hold. */
+  /** Tokens that the KV cache has room for now. */
   readonly contextTokens: number;
   /**
    * Runs `ids` as positions `[startPosition, startPosition + ids.length)`; the cache must hold all earlier ones, and
@@ -22,6 +22,12 @@ export interface Decoder {
   readonly tokenLoop?: TokenLoop;
   /** Room for conversations besides the one in the cache. */
   readonly parking?: KvParking;
+  /**
+   * Makes room for longer sequences, where the device can give more after the load; what the cache and the slots hold stays.
+   * The token loop has to be prepared again after it, unless it already was as ready as before (see {@link TokenLoop.ready}).
+   * @throws LoadError `device_lost`
+   */
+  grow?(request: GrowthRequest): Promise<GrowthResult>;
   /** Where it runs on a GPU of its own: resolves with the reason once that is lost, and what lies on it. */
   readonly gpu?: { readonly lost: Promise<string>; readonly memory: () => GpuMemory };
   /** Gives back the session and every buffer, also where the device is lost. */
@@ -35,6 +41,8 @@ export interface Decoder {
  * once they are submitted; the device's queue keeps their order, also against {@link Decoder.run}.
  */
 export interface TokenLoop {
+  /** Whether it was prepared, and its cache has not been replaced since. */
+  readonly ready: boolean;
   /**
    * Compiles, and records one step, whatever the weights hold: for the time while they are on their way. Leaves something at
    * the cache's first position.
@@ -57,9 +65,29 @@ export interface TokenLoop {
   advance(): Promise<void>;
 }
 
+/** What the KV cache is to grow to, and what is worth keeping. */
+export interface GrowthRequest {
+  /** Numbers of tokens, the best first; the first that there is room for is taken. */
+  readonly steps: readonly number[];
+  /** Positions that the cache holds. */
+  readonly liveTokens: number;
+  /** Slots in the order of their worth, and the positions that each holds; the last ones are given up for the cache's sake. */
+  readonly slots: readonly { readonly slot: number; readonly tokens: number }[];
+}
+
+/** What came of it. */
+export interface GrowthResult {
+  /** False: there was no room, and everything is as it was, but for the slots below. */
+  readonly grown: boolean;
+  /** Slots that hold nothing any more; see {@link KvParking.roomOf} for what they have room for. */
+  readonly forgotten: readonly number[];
+}
+
 /** Copies between the KV cache and the slots of parked conversations. They take effect in the order of calls and runs. */
 export interface KvParking {
   readonly slotCount: number;
+  /** Tokens that a slot has room for; 0 where it was given up. */
+  roomOf(slot: number): number;
   /** Copies the cache's first `tokens` positions into a slot. */
   park(slot: number, tokens: number): void;
   /** Exchanges the cache's first `liveTokens` positions with the slot's first `parkedTokens`. */

@@ -1,7 +1,7 @@
 /**
  * Binds a model's GPU buffers to its graph's inputs and outputs.
  *
- * In: the plan and its buffers. Out: tensors by graph name, for any session of that graph. Guarantees: past and present of
+ * In: the plan that the buffers are as long as, and the buffers. Out: tensors by graph name, for any session of that graph. Guarantees: past and present of
  * a cache are one buffer.
  */
 import type { Tensor } from 'onnxruntime-web';
@@ -26,12 +26,12 @@ export function bindModel(ort: Ort, plan: LoadPlan, buffers: GpuBuffers): BoundM
     if (!gpuBuffer) throw toRuntimeError(new Error(`no buffer ${buffer}`), `binding ${name}`, null);
     feeds[name] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: type, dims });
   }
-  const dims = [1, plan.shape.kvHeadCount, plan.contextTokens, plan.shape.headDim];
   for (const { past, present } of listCacheNames(plan.shape)) {
-    const gpuBuffer = buffers.kvCaches.get(past);
-    if (!gpuBuffer) throw toRuntimeError(new Error(`no buffer ${past}`), 'binding the KV cache', null);
-    feeds[past] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: plan.kvType, dims });
-    fetches[present] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: plan.kvType, dims });
+    const cache = buffers.kv.live.get(past);
+    if (!cache) throw toRuntimeError(new Error(`no buffer ${past}`), 'binding the KV cache', null);
+    const options = { dataType: plan.kvType, dims: [1, plan.shape.kvHeadCount, cache.tokens, plan.shape.headDim] };
+    feeds[past] = ort.Tensor.fromGpuBuffer(cache.buffer, options);
+    fetches[present] = ort.Tensor.fromGpuBuffer(cache.buffer, options);
   }
   return { feeds, fetches };
 }

@@ -1,5 +1,6 @@
 /**
- * A decoder on WebGPU: weights are graph inputs bound to our buffers, the KV cache is static.
+ * A decoder on WebGPU: weights are graph inputs bound to our buffers, the KV cache is static, and replaced by a longer one when
+ * it grows.
  *
  * In: the graph (no weights in it) and the buffers of `gpu-buffers.ts`. Out: a {@link Decoder}. Guarantees: the session
  * exists before the weights do; no weight passes through the WASM heap; past and present are the same buffers, so a step
@@ -11,6 +12,8 @@ import { GRAPH_IO, listCacheNames } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuBuffers } from './gpu-buffers.ts';
+import { growKvCaches } from './gpu-kv-growth.ts';
+import type { ContextResizing } from './gpu-kv-growth.ts';
 import { createGpuKvParking } from './gpu-kv-parking.ts';
 import { checkGpu, toGpuError } from './gpu-errors.ts';
 import { GpuTokenLoop } from './gpu-token-loop.ts';
@@ -27,9 +30,14 @@ export interface GpuDecoderParts {
   readonly buffers: GpuBuffers;
 }
 
+/** And what it grows by. */
+interface GrowingDecoderParts extends GpuDecoderParts {
+  readonly resizing: ContextResizing;
+}
+
 /** Takes over `buffers` and `gpu`: `release` destroys them. @throws LoadError `runtime_failed`, `device_lost` */
-export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder> {
-  const { ort, gpu, plan, graph, buffers } = parts;
+export async function createGpuDecoder(parts: GrowingDecoderParts): Promise<Decoder> {
+  const { ort, gpu, plan, graph, buffers, resizing } = parts;
   let session: InferenceSession;
   try {
     session = await ort.InferenceSession.create(graph, {
@@ -41,7 +49,7 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
   } catch (error) {
     throw await toGpuError(error, 'creating the GPU session', gpu);
   }
-  const bound = bindModel(ort, plan, buffers);
+  let bound = bindModel(ort, plan, buffers);
   /** Logits of the last position: into `logits`, or, for null, to JavaScript. */
   const run = async (ids: readonly number[], startPosition: number, logits: Tensor | null) => {
     const total = startPosition + ids.length;
@@ -62,9 +70,23 @@ export async function createGpuDecoder(parts: GpuDecoderParts): Promise<Decoder>
   });
 
   return {
-    contextTokens: plan.contextTokens,
+    get contextTokens() {
+      return buffers.plan.contextTokens;
+    },
     tokenLoop,
-    parking: createGpuKvParking(gpu.device, plan, buffers),
+    parking: createGpuKvParking(gpu.device, plan, buffers.kv),
+    async grow(request) {
+      const before = [...buffers.kv.live.values()];
+      try {
+        return await growKvCaches(gpu, buffers, resizing, request);
+      } finally {
+        if ([...buffers.kv.live.values()].some((cache, index) => cache !== before[index])) {
+          bound = bindModel(ort, buffers.plan, buffers);
+          // A session that fails to go lies in the runtime's heap; what matters of this growth is said already.
+          await tokenLoop.rebind(bound).catch(() => undefined);
+        }
+      }
+    },
     gpu: { lost: gpu.lost, memory: () => gpu.ledger.totals() },
     async run(ids, startPosition) {
       const outputs = await run(ids, startPosition, null);

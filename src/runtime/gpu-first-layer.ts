@@ -169,8 +169,8 @@ function listLayerBuffers(plan: LoadPlan): readonly { readonly name: string; rea
 function clearFirstCache({ gpu, buffers }: Pick<GpuDecoderParts, 'gpu' | 'buffers'>): void {
   const encoder = gpu.device.createCommandEncoder();
   for (const name of [GRAPH_IO.pastKey(0), GRAPH_IO.pastValue(0)]) {
-    const buffer = buffers.kvCaches.get(name);
-    if (buffer) encoder.clearBuffer(buffer);
+    const cache = buffers.kv.live.get(name);
+    if (cache) encoder.clearBuffer(cache.buffer);
   }
   gpu.device.queue.submit([encoder.finish()]);
 }

@@ -9,44 +9,34 @@
 import { assert } from '../base/assert.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import type { KvParking } from './decoder.ts';
-import type { GpuBuffers } from './gpu-buffers.ts';
+import { copyHeads, countRoom } from './gpu-kv-caches.ts';
+import type { KvBuffer, KvStore } from './gpu-kv-caches.ts';
 
 /** See the file's header. */
-export function createGpuKvParking(
-  device: GPUDevice,
-  plan: Pick<LoadPlan, 'shape' | 'contextTokens' | 'kvType'>,
-  { kvCaches, parkedCaches, spareCache }: Pick<GpuBuffers, 'kvCaches' | 'parkedCaches' | 'spareCache'>,
-): KvParking {
-  const { kvHeadCount, headDim } = plan.shape;
-  const positionBytes = headDim * (plan.kvType === 'float16' ? 2 : 4);
-  const headBytes = plan.contextTokens * positionBytes;
-  /** The first `tokens` positions of every head; the layout is [1, heads, positions, headDim]. */
-  const copy = (encoder: GPUCommandEncoder, from: GPUBuffer, to: GPUBuffer, tokens: number): void => {
-    for (let head = 0; head < kvHeadCount && tokens > 0; head++) {
-      encoder.copyBufferToBuffer(from, head * headBytes, to, head * headBytes, tokens * positionBytes);
-    }
-  };
-  const forEach = (slot: number, work: (live: GPUBuffer, parked: GPUBuffer) => void): void => {
-    for (const [name, parked] of parkedCaches[slot] ?? []) {
-      const live = kvCaches.get(name);
+export function createGpuKvParking(device: GPUDevice, plan: LoadPlan, store: KvStore): KvParking {
+  const forEach = (slot: number, work: (live: KvBuffer, parked: KvBuffer) => void): void => {
+    for (const [name, parked] of store.slots[slot] ?? []) {
+      const live = store.live.get(name);
       if (live) work(live, parked);
     }
   };
 
   return {
-    slotCount: parkedCaches.length,
+    slotCount: store.slots.length,
+    roomOf: (slot) => countRoom(store.slots[slot] ?? new Map()),
     park(slot, tokens) {
       const encoder = device.createCommandEncoder({ label: 'park a conversation' });
-      forEach(slot, (live, parked) => copy(encoder, live, parked, tokens));
+      forEach(slot, (live, parked) => copyHeads(plan, encoder, live, parked, tokens));
       device.queue.submit([encoder.finish()]);
     },
     swap(slot, liveTokens, parkedTokens) {
-      assert(spareCache, 'where conversations are parked there is a spare');
+      const { spare } = store;
+      assert(spare, 'where conversations are parked there is a spare');
       const encoder = device.createCommandEncoder({ label: 'swap conversations' });
       forEach(slot, (live, parked) => {
-        copy(encoder, parked, spareCache, parkedTokens);
-        copy(encoder, live, parked, liveTokens);
-        copy(encoder, spareCache, live, parkedTokens);
+        copyHeads(plan, encoder, parked, spare, parkedTokens);
+        copyHeads(plan, encoder, live, parked, liveTokens);
+        copyHeads(plan, encoder, spare, live, parkedTokens);
       });
       device.queue.submit([encoder.finish()]);
     },

@@ -59,7 +59,7 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
     async release() {
       // Half-filled weights may have left numbers in the cache that are none, and 0 × NaN is NaN in a masked tile too.
       const encoder = gpu.device.createCommandEncoder();
-      for (const buffer of buffers.kvCaches.values()) encoder.clearBuffer(buffer);
+      for (const { buffer } of buffers.kv.live.values()) encoder.clearBuffer(buffer);
       gpu.device.queue.submit([encoder.finish()]);
       await session.release();
     },

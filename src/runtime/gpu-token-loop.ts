@@ -10,7 +10,8 @@
  *   (JavaScript:            └─ id, read back behind                          └─ id, read back behind)
  * ```
  *
- * Guarantees: it is used only after a step of it gave the logits that the uncaptured session gave.
+ * Guarantees: it is used only after a step of it gave the logits that the uncaptured session gave; what was recorded is
+ * recorded and proved again after the cache was replaced by a longer one.
  */
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
 import { LoadError } from '../contract/errors.ts';
@@ -30,28 +31,38 @@ export type RunInto = (ids: readonly number[], startPosition: number, logits: Te
 /** Share of the logits' spread by which they may differ: kernels sum in different orders, wrong ones differ by all of it. */
 const TOLERANCE = 0.03;
 
-interface Prepared {
-  readonly session: InferenceSession;
+/** What steps are made with, whatever cache they work on. */
+interface Bench {
   readonly chooser: TokenChooser;
   readonly step: StepBuffers;
+  readonly logits: Tensor;
+}
+
+/** The step that was recorded: it replays on the buffers that were bound then. */
+interface Captured {
+  readonly session: InferenceSession;
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly fetches: Readonly<Record<string, Tensor>>;
-  readonly logits: Tensor;
 }
 
 /** See the file's header. */
 export class GpuTokenLoop implements TokenLoop {
   readonly #parts: GpuDecoderParts;
-  readonly #bound: BoundModel;
   readonly #runInto: RunInto;
   readonly #buffers: GPUBuffer[] = [];
-  #session: InferenceSession | null = null;
-  #prepared: Prepared | null = null;
+  #bound: BoundModel;
+  #bench: Bench | null = null;
+  #captured: Captured | null = null;
+  #proved = false;
 
   constructor(parts: GpuDecoderParts, bound: BoundModel, runInto: RunInto) {
     this.#parts = parts;
     this.#bound = bound;
     this.#runInto = runInto;
+  }
+
+  get ready(): boolean {
+    return this.#proved;
   }
 
   capture(): Promise<void> {
@@ -60,8 +71,9 @@ export class GpuTokenLoop implements TokenLoop {
 
   async #capture(id: number, position: number): Promise<void> {
     try {
-      this.#prepared = await this.#create();
-      this.#writeStep(this.#prepared.step, id, position);
+      this.#bench ??= await this.#createBench();
+      this.#captured = await this.#createSession(this.#bench);
+      this.#writeStep(this.#bench.step, id, position);
       await this.advance(); // a session captures with its first run
       checkGpu(this.#parts.gpu, 'capturing the decode step');
     } catch (error) {
@@ -72,29 +84,36 @@ export class GpuTokenLoop implements TokenLoop {
 
   async prepare(id: number, position: number, expected: Float32Array): Promise<void> {
     // With the step that is to be proved: any other would leave its keys where the cache holds something.
-    if (this.#prepared === null) await this.#capture(id, position);
+    if (this.#captured === null) await this.#capture(id, position);
     try {
-      await this.#prove(this.#require(), id, position, expected);
+      await this.#prove(requirePrepared(this.#bench), id, position, expected);
+      this.#proved = true;
     } catch (error) {
       await this.release();
       throw await toGpuError(error, 'replaying the decode step', this.#parts.gpu);
     }
   }
 
+  /** The cache was replaced: what was recorded is forgotten, and has to be prepared again. */
+  async rebind(bound: BoundModel): Promise<void> {
+    this.#bound = bound;
+    await this.#releaseCaptured();
+  }
+
   async prefill(ids: readonly number[], startPosition: number): Promise<void> {
-    await this.#runInto(ids, startPosition, this.#require().logits);
+    await this.#runInto(ids, startPosition, requirePrepared(this.#bench).logits);
   }
 
   begin(seenIds: readonly number[], rule: ChoiceRule): void {
-    this.#require().chooser.begin(seenIds, rule);
+    requirePrepared(this.#bench).chooser.begin(seenIds, rule);
   }
 
   choose(step: ChoiceStep): Promise<number> {
-    return this.#require().chooser.choose(step);
+    return requirePrepared(this.#bench).chooser.choose(step);
   }
 
   async advance(): Promise<void> {
-    const { session, feeds, fetches } = this.#require();
+    const { session, feeds, fetches } = requirePrepared(this.#captured);
     try {
       await session.run(feeds, fetches);
     } catch (error) {
@@ -103,16 +122,22 @@ export class GpuTokenLoop implements TokenLoop {
   }
 
   async release(): Promise<void> {
-    const session = this.#session;
-    this.#session = null;
-    this.#prepared?.chooser.release();
-    this.#prepared = null;
+    const releasing = this.#releaseCaptured();
+    this.#bench?.chooser.release();
+    this.#bench = null;
     for (const buffer of this.#buffers.splice(0)) buffer.destroy();
-    await session?.release();
+    await releasing;
   }
 
-  async #create(): Promise<Prepared> {
-    const { ort, gpu, plan, graph } = this.#parts;
+  async #releaseCaptured(): Promise<void> {
+    const captured = this.#captured;
+    this.#captured = null;
+    this.#proved = false;
+    await captured?.session.release();
+  }
+
+  async #createBench(): Promise<Bench> {
+    const { ort, gpu, plan } = this.#parts;
     const { vocabSize } = plan.shape;
     const step = {
       logits: this.#makeBuffer('logits', vocabSize * 4),
@@ -120,7 +145,13 @@ export class GpuTokenLoop implements TokenLoop {
       seqlensK: this.#makeBuffer('seqlens_k', 4),
       totalSequenceLength: this.#makeBuffer('total_sequence_length', 4),
     };
-    this.#session = await ort.InferenceSession.create(
+    const logits = ort.Tensor.fromGpuBuffer(step.logits, { dataType: 'float32', dims: [1, vocabSize] });
+    return { step, logits, chooser: await createTokenChooser(gpu, vocabSize, step) };
+  }
+
+  async #createSession({ step, logits }: Bench): Promise<Captured> {
+    const { ort, gpu, graph } = this.#parts;
+    const session = await ort.InferenceSession.create(
       graph,
       withGraphCapture({
         executionProviders: [{ name: 'webgpu', device: gpu.device }],
@@ -128,11 +159,8 @@ export class GpuTokenLoop implements TokenLoop {
       }),
     );
     const bind: Ort['Tensor']['fromGpuBuffer'] = (buffer, options) => ort.Tensor.fromGpuBuffer(buffer, options);
-    const logits = bind(step.logits, { dataType: 'float32', dims: [1, vocabSize] });
     return {
-      session: this.#session,
-      step,
-      chooser: await createTokenChooser(gpu, vocabSize, step),
+      session,
       feeds: {
         ...this.#bound.feeds,
         [GRAPH_IO.inputIds]: bind(step.inputIds, { dataType: 'int64', dims: [1, 1] }),
@@ -140,12 +168,11 @@ export class GpuTokenLoop implements TokenLoop {
         [GRAPH_IO.totalSequenceLength]: bind(step.totalSequenceLength, { dataType: 'int32', dims: [1] }),
       },
       fetches: { ...this.#bound.fetches, [GRAPH_IO.logits]: logits },
-      logits,
     };
   }
 
   /** Replays the captured step, on other values: it has to give the expected logits, and the kernels the best token. */
-  async #prove({ chooser, step }: Prepared, id: number, position: number, expected: Float32Array): Promise<void> {
+  async #prove({ chooser, step }: Bench, id: number, position: number, expected: Float32Array): Promise<void> {
     const { gpu } = this.#parts;
     const tolerance =
       TOLERANCE * (expected.reduce((a, b) => Math.max(a, b)) - expected.reduce((a, b) => Math.min(a, b)));
@@ -176,11 +203,6 @@ export class GpuTokenLoop implements TokenLoop {
     queue.writeBuffer(step.totalSequenceLength, 0, Uint32Array.of(position + 1));
   }
 
-  #require(): Prepared {
-    if (this.#prepared === null) throw new LoadError('internal', { message: 'the token loop was not prepared' });
-    return this.#prepared;
-  }
-
   #makeBuffer(label: string, sizeBytes: number): GPUBuffer {
     const size = Math.ceil(sizeBytes / 16) * 16;
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
@@ -188,6 +210,11 @@ export class GpuTokenLoop implements TokenLoop {
     this.#buffers.push(buffer);
     return buffer;
   }
+}
+
+function requirePrepared<T>(part: T | null): T {
+  if (part === null) throw new LoadError('internal', { message: 'the token loop was not prepared' });
+  return part;
 }
 
 /**

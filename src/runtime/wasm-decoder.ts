@@ -48,7 +48,7 @@ export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDe
   const cache = new GrowingCache(ort, plan);
 
   return {
-    contextTokens: plan.contextTokens,
+    contextTokens: plan.maxContextTokens, // its cache grows as it goes
     parking: cache.parking(plan.conversations - 1),
     async run(ids, startPosition) {
       cache.truncate(startPosition);
@@ -112,6 +112,7 @@ class GrowingCache {
     };
     return {
       slotCount,
+      roomOf: () => Infinity,
       park,
       swap: (slot, liveTokens, parkedTokens) => {
         const parked = slots.get(slot);

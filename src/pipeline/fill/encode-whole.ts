@@ -29,7 +29,7 @@ function encodeWhole(weight: PlannedWeight, readSync: ReadBytesSync, tables: Tab
     coverage.add(buffer, offset, offset + bytes.length);
     buffers.get(buffer)?.set(bytes, offset);
   };
-  if (weight.computed !== null) encodeTable(weight, tables(weight.computed)).forEach(place);
+  if (weight.computed !== null) encodeTable(weight, tables(weight)).forEach(place);
   for (const block of listRowBlocks(weight)) {
     const { file } = block.source;
     const bytes = readSync(file, block.start, block.end);
@@ -45,7 +45,7 @@ function encodeWhole(weight: PlannedWeight, readSync: ReadBytesSync, tables: Tab
  * scales of its blocks) is kept until the next weight, so that asking for both costs one conversion.
  */
 export function createBufferMaker(
-  plan: Pick<LoadPlan, 'weights' | 'shape' | 'contextTokens'>,
+  plan: Pick<LoadPlan, 'weights' | 'shape'>,
   readSync: ReadBytesSync,
   computeRotary: ComputeRotary,
 ): (bufferName: string) => Uint8Array<ArrayBuffer> {

@@ -21,10 +21,10 @@ type ReadBytes = (file: string, start: number, end: number, signal: AbortSignal 
 
 /** What {@link fillWeights} needs. */
 export interface FillRequest {
-  readonly plan: Pick<LoadPlan, 'weights' | 'weightFiles' | 'shape' | 'contextTokens'>;
+  readonly plan: Pick<LoadPlan, 'weights' | 'weightFiles' | 'shape'>;
   readonly read: ReadBytes;
   readonly write: WriteBytes;
-  /** The rotary tables, [contextTokens, headDim / 2] each. */
+  /** The rotary tables, as long as they are planned. */
   readonly computeRotary: ComputeRotary;
   readonly signal?: AbortSignal | undefined;
   /** Source bytes, after each row block; the total never changes. */
@@ -45,7 +45,7 @@ export async function fillWeights(request: FillRequest): Promise<void> {
   for (const weight of plan.weights) {
     throwIfAborted(signal);
     if (weight.computed === null) continue;
-    for (const piece of encodeTable(weight, tables(weight.computed))) await writer.write(piece);
+    for (const piece of encodeTable(weight, tables(weight))) await writer.write(piece);
   }
 
   const spans = listReadSpans(plan.weights, plan.weightFiles);
@@ -61,6 +61,13 @@ export async function fillWeights(request: FillRequest): Promise<void> {
     }
   }
   writer.assertComplete();
+}
+
+/** Fills the computed tables of a plan alone. @throws LoadError as {@link fillWeights} */
+export async function fillTables({ plan, ...request }: Omit<FillRequest, 'read' | 'onProgress'>): Promise<void> {
+  const tables = plan.weights.filter(({ computed }) => computed !== null);
+  const read = (): Promise<never> => Promise.reject(new LoadError('internal', { message: 'a table has no file' }));
+  await fillWeights({ ...request, plan: { ...plan, weights: tables }, read });
 }
 
 async function* readAhead(

@@ -9,13 +9,12 @@
 import { runTogether } from '../../base/together.ts';
 import { computeRotary } from '../../blueprints/rotary.ts';
 import type { DownloadSummary } from '../../contract/cache.ts';
-import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
 import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import type { WriteBytes } from '../fill/aligned-writer.ts';
-import { fillWeights } from '../fill/fill.ts';
+import { fillTables, fillWeights } from '../fill/fill.ts';
 import { openPreparedWeights } from '../fill/prepared-weights.ts';
 import type { PreparedWeights } from '../fill/prepared-weights.ts';
 import type { ModelGraphs } from '../build.ts';
@@ -115,7 +114,7 @@ async function fetchOntoGpu(
       cachedBytes: summary.cachedBytes,
       deviceBytes: place.buffers.writtenBytes(),
       skeleton,
-      parkedCaches: place.buffers.parkedCaches.length,
+      parkedCaches: place.buffers.kv.slots.length,
       preparedBytes: prepared.source?.readBytes ?? 0,
     };
   } catch (error) {
@@ -216,8 +215,6 @@ async function fillFromPrepared(
   if (!source) return false;
   const write: WriteBytes = (name, offsetBytes, bytes) => buffers.write(name, offsetBytes, bytes);
   if (!(await source.stream(write, signal, onProgress))) return false;
-  const tables = plan.weights.filter(({ computed }) => computed !== null);
-  const read = (): Promise<never> => Promise.reject(new LoadError('internal', { message: 'a table has no file' }));
-  await fillWeights({ plan: { ...plan, weights: tables }, computeRotary, signal, read, write });
+  await fillTables({ plan, computeRotary, signal, write });
   return true;
 }

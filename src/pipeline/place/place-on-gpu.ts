@@ -4,6 +4,7 @@
  * In: a plan and its graph. Out: a decoder whose weights arrive while the download runs. Guarantees: every buffer is
  * reserved and the session exists before the first weight byte is asked for; on any failure all of it is given back.
  */
+import { computeRotary } from '../../blueprints/rotary.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
@@ -16,8 +17,11 @@ import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import { createGpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { openGpu } from '../../runtime/gpu.ts';
+import type { ContextResizing } from '../../runtime/gpu-kv-growth.ts';
 import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
 import type { ModelGraphs } from '../build.ts';
+import { fillTables } from '../fill/fill.ts';
+import { resizeContext } from '../plan/resize-context.ts';
 
 /** A model's place on the GPU; its weights are still zeros. */
 export interface GpuPlace {
@@ -30,6 +34,12 @@ export interface GpuPlace {
   readonly adapter: AdapterInfo;
 }
 
+/** How the KV cache of a placed model grows. */
+export const RESIZING: ContextResizing = {
+  resize: resizeContext,
+  fillTables: (plan, write) => fillTables({ plan, computeRotary, write }),
+};
+
 /** @throws LoadError `no_adapter`, `does_not_fit`, `out_of_memory`, `device_lost`, `runtime_failed` */
 export async function reserveOnGpu(plan: LoadPlan, graphs: ModelGraphs): Promise<GpuPlace> {
   const gpu = await openGpu(plan.limits);
@@ -37,7 +47,7 @@ export async function reserveOnGpu(plan: LoadPlan, graphs: ModelGraphs): Promise
     const buffers = await reserveGpuBuffers(plan, gpu);
     const ort = await loadOnnxRuntime();
     const parts = { ort, gpu, plan, buffers };
-    const decoder = await createGpuDecoder({ ...parts, graph: graphs.model });
+    const decoder = await createGpuDecoder({ ...parts, graph: graphs.model, resizing: RESIZING });
     try {
       // After the decoder: compiled programs live as long as a session on the device does.
       const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton });

@@ -59,7 +59,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const sizings = createSizings({
     shape,
     listWeights: (...args) => blueprint.listWeights(...args),
-    requestedContextTokens: request.contextTokens,
+    requestedContext: request.contextTokens,
     limits,
   });
   const { sources, unused } = matchTensors(blueprint.listWeights(shape, 1), table, shape);
@@ -88,6 +88,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     deviceReason: device.reason,
     limits: toPlannedLimits(device.value, limits),
     contextTokens: sizing.context.value,
+    maxContextTokens: sizing.maxContextTokens,
     contextReason: sizing.context.reason,
     longestContextTokens: sizing.longestContextTokens,
     conversations: chooseConversations(request.conversations ?? null),

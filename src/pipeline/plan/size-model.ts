@@ -9,7 +9,7 @@
 import type { WeightSpec } from '../../blueprints/blueprint.ts';
 import type { DecoderShape, Device, Dtype, DtypeFit, LoadPlan } from '../../contract/plan.ts';
 import { estimateActivationBytes } from './activations.ts';
-import { type Choice, chooseContextTokens } from './choose-context.ts';
+import { type Choice, chooseContext, type ContextRequest } from './choose-context.ts';
 import type { DeviceLimits } from './device-limits.ts';
 import { layOutWeight, needsFloat16, type WeightLayout } from './encoding.ts';
 
@@ -24,6 +24,7 @@ interface Obstacle {
 export interface ModelSizing {
   readonly dtype: Dtype;
   readonly context: Choice<number>;
+  readonly maxContextTokens: number;
   readonly longestContextTokens: number;
   /** In graph order; each weight as one layout or as its parts. */
   readonly weights: readonly { readonly spec: WeightSpec; readonly layouts: readonly WeightLayout[] }[];
@@ -40,8 +41,9 @@ export interface ModelSizing {
 /** A model, and what is asked of it. */
 export interface SizingInput {
   readonly shape: DecoderShape;
-  readonly listWeights: (shape: DecoderShape, contextTokens: number) => readonly WeightSpec[];
-  readonly requestedContextTokens: number | null;
+  /** `tableRows`: how many positions the rotary tables have. */
+  readonly listWeights: (shape: DecoderShape, tableRows: number) => readonly WeightSpec[];
+  readonly requestedContext: ContextRequest;
   readonly limits: DeviceLimits | null;
 }
 
@@ -56,30 +58,41 @@ const MIN_CONTEXT_TOKENS = 64;
 
 const NOMINAL_BYTES: Readonly<Record<Dtype, number>> = { fp32: 4, fp16: 2, q8: 1, q4: 0.5, q4f16: 0.5 };
 
+/**
+ * On WebAssembly the rotary tables are constants of the session, so that they have a row for every token that the cache may
+ * ever grow to. Beyond this many bytes of them a longer context has to be asked for (65,536 tokens of heads of 32 values, 16,384
+ * of 128): more than a CPU reads in a sitting.
+ */
+const WASM_MAX_TABLE_BYTES = 16 * 2 ** 20;
+
 /** Sizes a model. @throws LoadError `invalid_argument` where the requested context is no count */
 export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): ModelSizing {
   const { shape, listWeights } = input;
   const valueBytes = needsFloat16(dtype) ? 2 : 4;
   const maxBufferBytes = device === 'wasm' ? WASM_MAX_INITIALIZER_BYTES : (input.limits?.maxBufferBytes ?? Infinity);
-  const layOut = (contextTokens: number): ModelSizing['weights'] =>
-    listWeights(shape, contextTokens).map((spec) => ({ spec, layouts: layOutWeight(spec, dtype, maxBufferBytes) }));
+  const layOut = (tableRows: number): ModelSizing['weights'] =>
+    listWeights(shape, tableRows).map((spec) => ({ spec, layouts: layOutWeight(spec, dtype, maxBufferBytes) }));
 
   const layerKeyBytes = shape.kvHeadCount * shape.headDim * valueBytes; // of one token
   const kvBytesPerToken = 2 * shape.layerCount * layerKeyBytes;
   const bytesWithout = sumBytes(layOut(0));
+  const tableRowBytes = sumBytes(layOut(1)) - bytesWithout;
   const longest =
     device === 'wasm'
       ? {
-          tokens: Math.floor((WASM_MAX_BYTES - bytesWithout) / (kvBytesPerToken + sumBytes(layOut(1)) - bytesWithout)),
+          tokens: Math.floor((WASM_MAX_BYTES - bytesWithout) / (kvBytesPerToken + tableRowBytes)),
           cause: `besides the weights, WebAssembly has room for no more (${kvBytesPerToken} bytes a token)`,
         }
       : {
           tokens: Math.floor(maxBufferBytes / layerKeyBytes),
           cause: `one layer's keys take ${layerKeyBytes} bytes a token, and this GPU binds ${maxBufferBytes} at once`,
         };
-  const context = chooseContextTokens(input.requestedContextTokens, shape.maxContextTokens, longest);
+  const { context, maxContextTokens } = chooseContext(input.requestedContext, shape.maxContextTokens, {
+    ...longest,
+    unaskedTokens: device === 'wasm' ? Math.floor(WASM_MAX_TABLE_BYTES / tableRowBytes) : Infinity,
+  });
 
-  const weights = layOut(context.value);
+  const weights = layOut(device === 'wasm' ? maxContextTokens : context.value);
   const buffers = weights.flatMap(({ layouts }) => layouts.flatMap((layout) => layout.buffers));
   const weightBytes = sumBytes(weights);
   const kvCacheBytes = kvBytesPerToken * context.value;
@@ -88,6 +101,7 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
   return {
     dtype,
     context,
+    maxContextTokens,
     longestContextTokens: Math.max(0, Math.min(shape.maxContextTokens, longest.tokens)),
     weights,
     parameterCount: countParameters(weights.map(({ spec }) => spec)),

@@ -4,34 +4,56 @@
  * In: whole sequences. Out: logits of their last position. Guarantees: the longest common prefix with the cache is never
  * computed again (a conversation's next turn pays for its tail only, also after another conversation where the decoder has room
  * to park one); after a failed or aborted run the cache holds exactly
- * what was finished; long prompts run in chunks, between which an abort takes effect.
+ * what was finished; long prompts run in chunks, between which an abort takes effect; a cache that is too short grows where the
+ * device has room, and computes after that what it would have computed had it been longer from the beginning.
  */
 import { throwIfAborted, yieldToEvents } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import type { Decoder, TokenLoop } from '../../runtime/decoder.ts';
+import { listSteps } from './context-steps.ts';
 import { Conversations } from './conversations.ts';
 
 /** Bounds the activations of a prefill and the time until an abort is noticed. */
 export const PREFILL_CHUNK_TOKENS = 512;
+
+/** What is known of a decoder besides itself. */
+export interface CachedDecoderOptions {
+  /** How many tokens of a prompt run at once; what profiling found to fit. */
+  readonly chunkTokens?: number | undefined;
+  /** What the cache may grow to; left out, it does not grow. */
+  readonly maxContextTokens?: number;
+  /** What another load might ask for: see {@link LoadPlan.longestContextTokens}. */
+  readonly longestContextTokens?: number;
+}
 
 /** See the file's header. */
 export class CachedDecoder {
   readonly #decoder: Decoder;
   readonly #conversations: Conversations;
   readonly #chunkTokens: number;
+  readonly #longestContextTokens: number;
+  /** Tokens that the cache may come to hold. */
+  readonly maxContextTokens: number;
   #reusedTokens = 0;
   #tokenLoop: TokenLoop | null = null;
 
-  /** `chunkTokens`: how many tokens of a prompt run at once; what profiling found to fit. */
-  constructor(decoder: Decoder, chunkTokens = PREFILL_CHUNK_TOKENS) {
+  constructor(decoder: Decoder, options: CachedDecoderOptions = {}) {
     this.#decoder = decoder;
-    this.#chunkTokens = chunkTokens;
+    this.#chunkTokens = options.chunkTokens ?? PREFILL_CHUNK_TOKENS;
+    this.maxContextTokens = options.maxContextTokens ?? decoder.contextTokens;
+    this.#longestContextTokens = options.longestContextTokens ?? this.maxContextTokens;
     this.#conversations = new Conversations(decoder.parking ?? null);
   }
 
+  /** Tokens that the cache has room for now. */
   get contextTokens(): number {
     return this.#decoder.contextTokens;
+  }
+
+  /** How many conversations keep their keys and values, the running one included. */
+  get conversationCount(): number {
+    return 1 + this.#conversations.parked.length;
   }
 
   /** How many tokens of the last sequence were in the cache already. */
@@ -55,10 +77,15 @@ export class CachedDecoder {
    * @throws LoadError `device_lost`
    */
   async prepareTokenLoop(logits: Float32Array): Promise<string | null> {
-    const loop = this.#decoder.tokenLoop;
     const position = this.#conversations.liveIds.length - 1;
     const id = this.#conversations.liveIds[position];
-    if (!loop || id === undefined) return null;
+    return id === undefined ? null : this.#proveTokenLoop(id, position, logits);
+  }
+
+  async #proveTokenLoop(id: number, position: number, logits: Float32Array): Promise<string | null> {
+    const loop = this.#decoder.tokenLoop;
+    this.#tokenLoop = null;
+    if (!loop) return null;
     try {
       await loop.prepare(id, position, logits);
       this.#tokenLoop = loop;
@@ -68,6 +95,60 @@ export class CachedDecoder {
       const reason = error instanceof Error ? error.message : String(error);
       return `Tokens are chosen in JavaScript, because this device could not do it: ${reason}`;
     }
+  }
+
+  /**
+   * Makes room for `ids` and so many tokens after them, by growing the cache where it has to. Yields null where there is room,
+   * else a sentence that says why there is none; everything is then as it was. An abort takes effect before and after.
+   * @throws LoadError `aborted`, `device_lost`, and what {@link Decoder.run} throws
+   */
+  async makeRoom(ids: readonly number[], moreTokens: number, signal: AbortSignal): Promise<string | null> {
+    const neededTokens = ids.length + moreTokens;
+    if (neededTokens <= this.contextTokens) return null;
+    const steps = listSteps(this.contextTokens, neededTokens, this.maxContextTokens);
+    if (!this.#decoder.grow || steps.length === 0) return this.explainCeiling();
+    throwIfAborted(signal);
+    const start = this.#seek(ids);
+    const { grown, forgotten } = await this.#decoder.grow({
+      steps,
+      liveTokens: start,
+      slots: this.#conversations.parked,
+    });
+    this.#conversations.forget(forgotten);
+    await this.#proveTokenLoopAgain(ids, start);
+    throwIfAborted(signal);
+    return grown ? null : this.#explainRefusal();
+  }
+
+  /** Why no sequence can be longer than {@link maxContextTokens}, and what would help. */
+  explainCeiling(): string {
+    const advice =
+      this.#longestContextTokens > this.maxContextTokens
+        ? `load with a larger contextTokens (up to ${this.#longestContextTokens}) for more`
+        : 'this model can have no more on this device';
+    return `The context holds at most ${this.maxContextTokens} tokens, prompt and answer together; ${advice}.`;
+  }
+
+  #explainRefusal(): string {
+    return (
+      `The context holds ${this.contextTokens} tokens, prompt and answer together, and the GPU has no room now to let it grow ` +
+      `(to at most ${this.maxContextTokens}); close other pages that use the GPU, or load with a smaller dtype or with fewer ` +
+      'conversations.'
+    );
+  }
+
+  /**
+   * The cache was replaced, and the recorded step with it. It is proved on a token that is about to run anyway, at its place,
+   * which is written over then: no trace of it stays.
+   */
+  async #proveTokenLoopAgain(ids: readonly number[], start: number): Promise<void> {
+    if (this.#tokenLoop === null || this.#tokenLoop.ready) return;
+    const position = Math.min(start, this.contextTokens - 1);
+    this.#conversations.truncate(position);
+    const id = ids[position];
+    assert(id !== undefined, 'the last token always runs');
+    const logits = await this.#decoder.run([id], position);
+    await this.#proveTokenLoop(id, position, logits);
   }
 
   /**
@@ -106,6 +187,14 @@ export class CachedDecoder {
     return this.#decoder.release();
   }
 
+  /** Brings back what there is of a sequence, and forgets what follows; yields from where on it has to run. */
+  #seek(ids: readonly number[]): number {
+    // The last token always runs: its logits are what is asked for, and the cache keeps none.
+    const start = Math.min(this.#conversations.switchTo(ids), ids.length - 1);
+    this.#conversations.truncate(start);
+    return start;
+  }
+
   /** Runs, in chunks, what the cache does not hold yet. */
   async #runTail(
     ids: readonly number[],
@@ -113,11 +202,10 @@ export class CachedDecoder {
     run: (chunk: readonly number[], position: number) => Promise<void>,
   ): Promise<void> {
     if (ids.length === 0) throw new LoadError('invalid_argument', { message: 'A prompt needs at least one token.' });
-    if (ids.length > this.contextTokens) throw contextExceeded(ids.length, this.contextTokens);
-    // The last token always runs: its logits are what is asked for, and the cache keeps none.
-    const start = Math.min(this.#conversations.switchTo(ids), ids.length - 1);
+    const obstacle = await this.makeRoom(ids, 0, signal);
+    if (obstacle !== null) throw this.contextExceeded(ids.length, obstacle);
+    const start = this.#seek(ids);
     this.#reusedTokens = start;
-    this.#conversations.truncate(start);
     for (let position = start; position < ids.length; position += this.#chunkTokens) {
       await yieldToEvents();
       throwIfAborted(signal);
@@ -126,13 +214,13 @@ export class CachedDecoder {
       this.append(chunk);
     }
   }
-}
 
-/** The error for a sequence that the KV cache cannot hold. */
-export function contextExceeded(promptTokens: number, contextTokens: number): LoadError {
-  return new LoadError('context_exceeded', {
-    message: `It has ${promptTokens} tokens, and the context holds ${contextTokens}. Shorten it, or load with a larger contextTokens.`,
-    stage: 'serve',
-    detail: { promptTokens, contextTokens },
-  });
+  /** The error for a sequence that there is no room for; `obstacle` is what {@link makeRoom} yielded. */
+  contextExceeded(promptTokens: number, obstacle: string): LoadError {
+    return new LoadError('context_exceeded', {
+      message: `It has ${promptTokens} tokens. ${obstacle} Or shorten the prompt.`,
+      stage: 'serve',
+      detail: { promptTokens, contextTokens: this.contextTokens, maxContextTokens: this.maxContextTokens },
+    });
+  }
 }

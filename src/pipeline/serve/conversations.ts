@@ -3,7 +3,7 @@
  *
  * In: the token ids that are to run next. Out: the live cache with as much of them as any conversation had. Guarantees: a
  * conversation that is pushed out is parked if it is worth keeping; the least recently used one makes room; what a slot is
- * said to hold was copied there, to the last position.
+ * said to hold was copied there, to the last position; what does not fit a slot is not put there.
  */
 import type { KvParking } from '../../runtime/decoder.ts';
 
@@ -11,6 +11,7 @@ import type { KvParking } from '../../runtime/decoder.ts';
 const WORTH_KEEPING_TOKENS = 16;
 
 interface Slot {
+  readonly index: number;
   ids: readonly number[];
   usedAt: number;
 }
@@ -24,12 +25,24 @@ export class Conversations {
 
   constructor(parking: KvParking | null) {
     this.#parking = parking;
-    this.#slots = Array.from({ length: parking?.slotCount ?? 0 }, () => ({ ids: [], usedAt: 0 }));
+    this.#slots = Array.from({ length: parking?.slotCount ?? 0 }, (_, index) => ({
+      index,
+      ids: [],
+      usedAt: 0,
+    }));
   }
 
   /** What the live cache holds, position by position. */
   get liveIds(): readonly number[] {
     return this.#liveIds;
+  }
+
+  /** The slots that there are, the one that is most likely to be asked for first, and how many positions each holds. */
+  get parked(): readonly { readonly slot: number; readonly tokens: number }[] {
+    return this.#slots
+      .filter((slot) => this.#roomOf(slot) > 0)
+      .toSorted((a, b) => Number(b.ids.length > 0) - Number(a.ids.length > 0) || b.usedAt - a.usedAt)
+      .map(({ index, ids }) => ({ slot: index, tokens: ids.length }));
   }
 
   /** Brings back the conversation that `ids` go on with, if it is parked; yields how many of them the live cache holds. */
@@ -56,6 +69,11 @@ export class Conversations {
     this.#liveIds.length = Math.min(length, this.#liveIds.length);
   }
 
+  /** These slots hold nothing any more. */
+  forget(slots: readonly number[]): void {
+    for (const slot of this.#slots) if (slots.includes(slot.index)) slot.ids = [];
+  }
+
   /** Forgets everything, parked conversations too. */
   clear(): void {
     this.#liveIds = [];
@@ -63,9 +81,11 @@ export class Conversations {
   }
 
   #swap(slot: Slot): void {
+    const isWorthIt = this.#liveIds.length >= WORTH_KEEPING_TOKENS;
+    const keeps = isWorthIt && this.#liveIds.length <= this.#roomOf(slot);
+    if (isWorthIt && !keeps) this.#park(); // this slot has not grown with the live cache; another one may have
     const parked = slot.ids;
-    const keeps = this.#liveIds.length >= WORTH_KEEPING_TOKENS;
-    this.#parking?.swap(this.#slots.indexOf(slot), keeps ? this.#liveIds.length : 0, parked.length);
+    this.#parking?.swap(slot.index, keeps ? this.#liveIds.length : 0, parked.length);
     slot.ids = keeps ? this.#liveIds : [];
     slot.usedAt = ++this.#clock;
     this.#liveIds = [...parked];
@@ -74,15 +94,21 @@ export class Conversations {
   #park(): void {
     const slot = this.#chooseSlot();
     if (!slot) return;
-    this.#parking?.park(this.#slots.indexOf(slot), this.#liveIds.length);
+    this.#parking?.park(slot.index, this.#liveIds.length);
     slot.ids = [...this.#liveIds];
     slot.usedAt = ++this.#clock;
+  }
+
+  #roomOf({ index }: Slot): number {
+    return this.#parking?.roomOf(index) ?? 0;
   }
 
   /** An earlier state of the same conversation, else an empty slot, else the least recently used. */
   #chooseSlot(): Slot | undefined {
     const isEarlier = ({ ids }: Slot): boolean => 2 * commonPrefixLength(ids, this.#liveIds) > ids.length;
-    const byUse = this.#slots.toSorted((a, b) => a.usedAt - b.usedAt);
+    const byUse = this.#slots
+      .filter((slot) => this.#liveIds.length <= this.#roomOf(slot))
+      .toSorted((a, b) => a.usedAt - b.usedAt);
     return byUse.find(isEarlier) ?? byUse.find(({ ids }) => ids.length === 0) ?? byUse[0];
   }
 }

@@ -8,10 +8,14 @@
  *
  * In: prompt ids and settings. Out: tokens as they are read. Guarantees: at most {@link STEPS_AHEAD} choices are under way,
  * so that a cancel, an end token or a stop string wastes no more than that; what was computed beyond the end is dropped; the
- * decoder's account of its cache names what was run and read, and nothing else.
+ * decoder's account of its cache names what was run and read, and nothing else. Where the cache is full, all that is under way
+ * is read, the cache grows, and the generation goes on as from a prompt whose last token is new.
  */
 import { raceAbort, throwIfAborted } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
+import { LoadError } from '../../contract/errors.ts';
+import type { TokenLoop } from '../../runtime/decoder.ts';
+import type { CachedDecoder } from './cached-decoder.ts';
 import type { GenerateSettings } from './generate-settings.ts';
 import type { GenerationOutput } from './generation-output.ts';
 import type { GeneratorParts } from './generator-parts.ts';
@@ -34,28 +38,44 @@ export async function generateOnDevice(
   output: GenerationOutput,
   signal: AbortSignal,
 ): Promise<number> {
-  const loop = decoder.tokenLoop;
-  assert(loop, 'there is no token loop');
+  const { maxNewTokens, minNewTokens, sampling, repetitionPenalty, eosIds } = settings;
+  const rule = { repetitionPenalty, sampling, forbiddenIds: minNewTokens > 0 ? [...eosIds] : [] };
+  let loop = requireLoop(decoder);
   await decoder.prefillFor(promptIds, signal);
   const { reusedTokens } = decoder;
-  const { maxNewTokens, minNewTokens, sampling, repetitionPenalty, eosIds } = settings;
-  loop.begin(promptIds, { repetitionPenalty, sampling, forbiddenIds: minNewTokens > 0 ? [...eosIds] : [] });
+  loop.begin(promptIds, rule);
   const random = sampling === null ? () => 0 : makeRandom(transformers, settings.seed);
 
   const pending: Promise<number>[] = [];
   const readIds: number[] = [];
   let chosenCount = 0;
   let ranCount = 0; // of the chosen tokens
+  let bookedCount = 0; // of these, those that the decoder knows of
   const choose = (): void => {
     const step = { position: promptIds.length + chosenCount, draw: random(), forbid: chosenCount < minNewTokens };
     pending.push(loop.choose(step));
     chosenCount++;
   };
+  /** Tokens that ran but were never read are in the cache too, behind these; the next run writes over them. */
+  const book = (): void => {
+    decoder.append(readIds.slice(bookedCount, ranCount));
+    bookedCount = Math.min(readIds.length, ranCount);
+  };
+  /** Goes on in a cache that has grown: the last token that was read runs, and all of them count as seen. */
+  const resume = async (): Promise<void> => {
+    const ids = [...promptIds, ...readIds];
+    loop = requireLoop(decoder);
+    await decoder.prefillFor(ids, signal);
+    bookedCount = ranCount = readIds.length;
+    loop.begin(ids, rule);
+    choose();
+  };
   try {
     choose();
     while (output.finishReason === null) {
       throwIfAborted(signal);
-      if (chosenCount < maxNewTokens && pending.length < STEPS_AHEAD) {
+      const hasRoom = promptIds.length + chosenCount < decoder.contextTokens;
+      if (chosenCount < maxNewTokens && hasRoom && pending.length < STEPS_AHEAD) {
         await loop.advance();
         ranCount++;
         choose();
@@ -65,7 +85,14 @@ export async function generateOnDevice(
       assert(oldest !== undefined, 'a generation that goes on has a choice under way');
       const id = await raceAbort(oldest, signal);
       readIds.push(id);
+      const isFull = pending.length === 0 && chosenCount < maxNewTokens && !eosIds.has(id);
+      if (isFull) {
+        book();
+        const obstacle = await decoder.makeRoom([...promptIds, ...readIds], 1, signal);
+        if (obstacle !== null) output.endWithNext(obstacle);
+      }
       output.push(id);
+      if (isFull && output.finishReason === null) await resume();
     }
   } catch (error) {
     // An abort leaves the device's queue in order; after any other failure nobody knows what ran.
@@ -74,8 +101,16 @@ export async function generateOnDevice(
       throw error;
     }
   }
-  // Tokens that ran but were never read are in the cache too, behind these; the next run writes over them.
-  decoder.append(readIds.slice(0, ranCount));
+  book();
   throwIfAborted(signal);
   return reusedTokens;
+}
+
+/** @throws LoadError `runtime_failed` where a cache that has grown could not be decoded from: the next request takes the other path */
+function requireLoop({ tokenLoop }: CachedDecoder): TokenLoop {
+  if (tokenLoop !== null) return tokenLoop;
+  throw new LoadError('runtime_failed', {
+    message: 'The KV cache has grown, but the device could not record its decode step anew. Send the request again.',
+    stage: 'serve',
+  });
 }

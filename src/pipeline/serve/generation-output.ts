@@ -15,6 +15,7 @@ export class GenerationOutput {
   readonly #onToken: (token: GeneratedToken) => void;
   #newTokens = 0;
   #finishReason: FinishReason | null = null;
+  #contextNote: string | null = null;
 
   constructor(
     decodeText: (ids: readonly number[]) => string,
@@ -36,17 +37,28 @@ export class GenerationOutput {
     return this.#finishReason;
   }
 
+  /** What {@link endWithNext} was told; null where it was not. */
+  get contextNote(): string | null {
+    return this.#contextNote;
+  }
+
+  /** The next token is the last one, because there is no room for more. */
+  endWithNext(contextNote: string): void {
+    this.#contextNote = contextNote;
+  }
+
   /** Takes the next token; after the end it does nothing. */
   push(id: number): void {
     if (this.#finishReason !== null) return;
     const { eosIds, maxNewTokens, limitedByContext } = this.#settings;
     this.#newTokens++;
     const isEos = eosIds.has(id);
-    const isFull = this.#newTokens === maxNewTokens;
+    const isLong = this.#newTokens === maxNewTokens;
+    const isFull = isLong || this.#contextNote !== null;
     const text = this.#text.push(id, isEos || isFull);
     if (this.#text.stopped) this.#finishReason = 'stop';
     else if (isEos) this.#finishReason = 'eos';
-    else if (isFull) this.#finishReason = limitedByContext ? 'context' : 'length';
+    else if (isFull) this.#finishReason = isLong && !limitedByContext ? 'length' : 'context';
     this.#onToken({ id, text });
   }
 }

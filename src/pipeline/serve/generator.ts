@@ -18,6 +18,8 @@ import { generateWithTransformers } from './transformers-generation.ts';
 export interface GeneratorResult {
   readonly newTokens: number;
   readonly finishReason: FinishReason;
+  /** See {@link GenerateReport.contextNote}. */
+  readonly contextNote: string | null;
   readonly reusedTokens: number;
   readonly path: GenerationPath;
 }
@@ -39,5 +41,6 @@ export async function runGeneration(
   const reusedTokens = await generate(parts, promptIds, settings, output, signal);
   const { newTokens, finishReason } = output;
   assert(finishReason, 'a generation ends for a reason');
-  return { newTokens, finishReason, reusedTokens, path };
+  const contextNote = finishReason === 'context' ? (output.contextNote ?? parts.decoder.explainCeiling()) : null;
+  return { newTokens, finishReason, contextNote, reusedTokens, path };
 }

@@ -13,7 +13,7 @@ import { Semaphore } from '../../base/concurrency.ts';
 import { retry } from '../../base/retry.ts';
 import { isLoadError, LoadError, toErrorData } from '../../contract/errors.ts';
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../../contract/generate.ts';
-import type { GpuMemory } from '../../contract/memory.ts';
+import type { DeviceMemory } from '../../contract/memory.ts';
 import type { ModelState } from '../../contract/model-state.ts';
 import type { ServedModel } from './served-model.ts';
 
@@ -79,8 +79,8 @@ export class LastingModel {
     return this.#served.detokenize(ids, keepSpecialTokens);
   }
 
-  /** What lies on the GPU now; null on WebAssembly. */
-  memory(): GpuMemory | null {
+  /** What it holds now. */
+  memory(): DeviceMemory {
     return this.#served.memory();
   }
 

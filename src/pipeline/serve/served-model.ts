@@ -6,8 +6,7 @@
  */
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../../contract/generate.ts';
 import type { ModelInfo, LoadReport } from '../../contract/load.ts';
-import type { GpuMemory } from '../../contract/memory.ts';
-import { contextExceeded } from './cached-decoder.ts';
+import type { DeviceMemory } from '../../contract/memory.ts';
 import { completeSettings } from './generate-settings.ts';
 import { runGeneration } from './generator.ts';
 import type { GeneratorParts } from './generator-parts.ts';
@@ -49,11 +48,15 @@ export class ServedModel {
     signal: AbortSignal,
     startMs: number,
   ): Promise<GenerateReport> {
-    const { tokenizer, generationConfig } = this.#parts;
-    const { contextTokens, vocabSize } = this.info;
+    const { tokenizer, generationConfig, decoder } = this.#parts;
+    const { vocabSize } = this.info;
     const promptIds = tokenizer.encodePrompt(prompt, vocabSize);
-    if (promptIds.length >= contextTokens) throw contextExceeded(promptIds.length, contextTokens);
-    const settings = completeSettings(options, generationConfig, contextTokens - promptIds.length);
+    const roomTokens = decoder.maxContextTokens - promptIds.length;
+    if (roomTokens < 1) throw decoder.contextExceeded(promptIds.length, decoder.explainCeiling());
+    const settings = completeSettings(options, generationConfig, roomTokens);
+    // For the prompt and a token; the answer grows the cache when it gets there, however much may be asked for.
+    const obstacle = await decoder.makeRoom(promptIds, 1, signal);
+    if (obstacle !== null) throw decoder.contextExceeded(promptIds.length, obstacle);
     const generator = { ...this.#parts, vocabSize, decodeText: (ids: readonly number[]) => tokenizer.decode(ids) };
     let firstTokenMs = 0;
     const result = await runGeneration(
@@ -82,9 +85,14 @@ export class ServedModel {
     return this.#parts.tokenizer.decode(ids, keepSpecialTokens);
   }
 
-  /** What lies on its GPU device; null where it has none. */
-  memory(): GpuMemory | null {
-    return this.#parts.decoder.gpu?.memory() ?? null;
+  /** What it holds now. */
+  memory(): DeviceMemory {
+    const { decoder } = this.#parts;
+    return {
+      gpu: decoder.gpu?.memory() ?? null,
+      contextTokens: decoder.contextTokens,
+      conversations: decoder.conversationCount,
+    };
   }
 
   /** Gives the device back; the tokenizer still works. Calling it again does nothing. */

@@ -25,7 +25,7 @@ export async function generateWithTransformers(
   signal: AbortSignal,
 ): Promise<number> {
   const { transformers } = parts;
-  const session = new DecoderSession(parts, signal);
+  const session = new DecoderSession(parts, settings, output, signal);
 
   class Streamer extends transformers.BaseStreamer {
     #sawPrompt = false;
@@ -77,12 +77,16 @@ class DecoderSession {
   failure: unknown;
   reusedTokens = -1;
   readonly #parts: GeneratorParts;
+  readonly #settings: GenerateSettings;
+  readonly #output: GenerationOutput;
   readonly #signal: AbortSignal;
   /** transformers.js passes the prompt first, then each new token alone. */
   readonly #sequence: number[] = [];
 
-  constructor(parts: GeneratorParts, signal: AbortSignal) {
+  constructor(parts: GeneratorParts, settings: GenerateSettings, output: GenerationOutput, signal: AbortSignal) {
     this.#parts = parts;
+    this.#settings = settings;
+    this.#output = output;
     this.#signal = signal;
   }
 
@@ -91,12 +95,20 @@ class DecoderSession {
     let logits = new Float32Array(vocabSize);
     try {
       this.#sequence.push(...Array.from(feeds['input_ids']?.data ?? [], Number));
+      await this.#makeRoom();
       logits = new Float32Array(await decoder.logitsFor(this.#sequence, this.#signal));
       if (this.reusedTokens < 0) this.reusedTokens = decoder.reusedTokens;
     } catch (error) {
       this.failure = error;
     }
     return { logits: new ort.Tensor('float32', logits, [1, 1, vocabSize]) };
+  }
+
+  /** For the token that this run gives and, unless it is the last that was asked for, one more: its text is whole only if it is known to be the last. */
+  async #makeRoom(): Promise<void> {
+    if (this.#output.newTokens + 1 >= this.#settings.maxNewTokens) return;
+    const obstacle = await this.#parts.decoder.makeRoom(this.#sequence, 2, this.#signal);
+    if (obstacle !== null) this.#output.endWithNext(obstacle);
   }
 
   release(): Promise<void> {

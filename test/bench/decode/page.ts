@@ -12,6 +12,7 @@ import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
 import { generateOnDevice } from '../../../src/pipeline/serve/device-generation.ts';
 import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
 import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';
+import { RESIZING } from '../../../src/pipeline/place/place-on-gpu.ts';
 import { generateWithTransformers } from '../../../src/pipeline/serve/transformers-generation.ts';
 import { reserveGpuBuffers } from '../../../src/runtime/gpu-buffers.ts';
 import { createGpuDecoder } from '../../../src/runtime/gpu-decoder.ts';
@@ -82,7 +83,7 @@ async function measureDecode(request: DecodeRequest): Promise<DecodeResult> {
   const buffers = await reserveGpuBuffers(plan, gpu);
   for (const [name, bytes] of weights) await buffers.write(name, 0, bytes);
   await buffers.flush();
-  const inner = await createGpuDecoder({ ort, gpu, plan, graph, buffers });
+  const inner = await createGpuDecoder({ ort, gpu, plan, graph, buffers, resizing: RESIZING });
   const decoder = new CachedDecoder(inner);
   const never = new AbortController().signal;
   const notice = await decoder.prepareTokenLoop(await decoder.logitsFor([1, 2, 3], never));

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { DecoderShape, Device, Dtype } from '../../../src/contract/plan.ts';
-import { chooseContextTokens } from '../../../src/pipeline/plan/choose-context.ts';
+import { chooseContext } from '../../../src/pipeline/plan/choose-context.ts';
 import { chooseDevice, chooseDtype } from '../../../src/pipeline/plan/choose.ts';
 import { type DeviceLimits, readDeviceLimits } from '../../../src/pipeline/plan/device-limits.ts';
 import { sizeModel } from '../../../src/pipeline/plan/size-model.ts';
@@ -38,7 +38,7 @@ const sizing = (
   const input = {
     shape,
     limits,
-    requestedContextTokens,
+    requestedContext: requestedContextTokens,
     listWeights: () => [
       {
         name: 'embed',
@@ -103,30 +103,54 @@ describe('chooseDevice', () => {
   });
 });
 
-describe('chooseContextTokens', () => {
-  const plenty = { tokens: 1_000_000, cause: 'none' };
+describe('chooseContext', () => {
+  const plenty = { tokens: 1_000_000, cause: 'none', unaskedTokens: Infinity };
+  const choose = (...args: Parameters<typeof chooseContext>) => {
+    const { context, maxContextTokens } = chooseContext(...args);
+    return { reserved: context.value, max: maxContextTokens, reason: context.reason };
+  };
 
   it.each([
-    [null, 32_768, 2048, /up to 32768/],
-    [null, 512, 512, /checkpoint/],
-    [100, 32_768, 100, /As requested/],
-    [4096, 32_768, 4096, /As requested/],
-    [100_000, 32_768, 32_768, /checkpoint/],
-  ])('asked %s of %i: %i', (requested, max, expected, reason) => {
-    const choice = chooseContextTokens(requested, max, plenty);
-    expect(choice.value).toBe(expected);
-    expect(choice.reason).toMatch(reason);
+    [null, 32_768, 2048, 32_768, /Enough for most conversations; it grows by itself up to 32768/],
+    [null, 512, 512, 512, /checkpoint/],
+    [100, 32_768, 100, 100, /^As requested\.$/],
+    [4096, 32_768, 4096, 4096, /^As requested\.$/],
+    [100_000, 32_768, 32_768, 32_768, /checkpoint/],
+    [{ reserve: 64 }, 32_768, 64, 32_768, /As requested; it grows by itself up to 32768/],
+    [{ reserve: 64, max: 512 }, 32_768, 64, 512, /As requested; it grows by itself up to 512/],
+    [{ max: 1000 }, 32_768, 1000, 1000, /^As requested\.$/],
+    [{ max: 4096 }, 32_768, 2048, 4096, /it grows by itself up to 4096/],
+    [{ max: 100_000 }, 32_768, 2048, 32_768, /it grows by itself up to 32768/],
+    [{}, 32_768, 2048, 32_768, /it grows/],
+  ])('asked %j of %i: %i, up to %i', (requested, checkpoint, reserved, max, reason) => {
+    expect(choose(requested, checkpoint, plenty)).toEqual({ reserved, max, reason: expect.stringMatching(reason) as unknown });
   });
 
-  it('says what shortens it', () => {
-    const choice = chooseContextTokens(100_000, 131_072, { tokens: 32_768, cause: 'the buffer is full' });
-    expect(choice).toEqual({ value: 32_768, reason: 'Shortened from 100000 tokens: the buffer is full.' });
-    expect(chooseContextTokens(10, 10, { tokens: -5, cause: 'x' }).value).toBe(1);
+  it('says what shortens it, and grows no further than the device binds', () => {
+    const bounds = { tokens: 32_768, cause: 'the buffer is full', unaskedTokens: Infinity };
+    expect(choose(100_000, 131_072, bounds)).toEqual({
+      reserved: 32_768,
+      max: 32_768,
+      reason: 'Shortened from 100000 tokens: the buffer is full.',
+    });
+    expect(choose(null, 131_072, bounds)).toMatchObject({ reserved: 2048, max: 32_768 });
+    expect(choose(10, 10, { ...bounds, tokens: -5 })).toMatchObject({ reserved: 1, max: 1 });
   });
 
-  it.each([0, -1, 1.5, NaN])('invalid_argument: %s', async (requested) => {
-    expect((await thrown(() => chooseContextTokens(requested, 512, plenty))).code).toBe('invalid_argument');
+  it('takes no more than is usual unasked, and says that more may be asked for', () => {
+    const bounds = { ...plenty, unaskedTokens: 1024 };
+    expect(choose(null, 32_768, bounds)).toMatchObject({ reserved: 1024, max: 1024 });
+    expect(choose(null, 32_768, bounds).reason).toMatch(/up to 32768 may be asked for/);
+    expect(choose({ max: 8192 }, 32_768, bounds)).toMatchObject({ reserved: 2048, max: 8192 });
+    expect(choose(4096, 32_768, bounds)).toMatchObject({ reserved: 4096, max: 4096 });
   });
+
+  it.each([0, -1, 1.5, NaN, { reserve: 0 }, { max: 0.5 }, { reserve: 100, max: 99 }])(
+    'invalid_argument: %j',
+    async (requested) => {
+      expect((await thrown(() => chooseContext(requested, 512, plenty))).code).toBe('invalid_argument');
+    },
+  );
 });
 
 describe('sizeModel', () => {

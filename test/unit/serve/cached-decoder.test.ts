@@ -80,7 +80,7 @@ describe('CachedDecoder', () => {
     const decoder = new CachedDecoder(new EchoDecoder());
     await expect(decoder.logitsFor(Array<number>(2001).fill(1), signal)).rejects.toMatchObject({
       code: 'context_exceeded',
-      detail: { promptTokens: 2001, contextTokens: 2000 },
+      detail: { promptTokens: 2001, contextTokens: 2000, maxContextTokens: 2000 },
     });
   });
 });

@@ -17,6 +17,8 @@ class PositionCache implements KvParking {
     this.#slots = Array.from({ length: slotCount }, () => []);
   }
 
+  roomOf = (): number => Infinity;
+
   park(slot: number, tokens: number): void {
     this.#slots[slot] = this.live.slice(0, tokens);
   }

@@ -19,6 +19,7 @@ const nextId = (cache: readonly number[]): number =>
 class QueueDevice implements Decoder, TokenLoop {
   readonly contextTokens = 500;
   readonly tokenLoop = this;
+  readonly ready = true;
   readonly cache: number[] = [];
   readonly steps: ChoiceStep[] = [];
   rule: ChoiceRule | null = null;

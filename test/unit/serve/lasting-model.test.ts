@@ -35,7 +35,7 @@ class Device implements Serving {
   }
   tokenize = (): number[] => [this.number];
   detokenize = (): string => '';
-  memory = (): null => null;
+  memory = () => ({ gpu: null, contextTokens: 1, conversations: 1 });
   release(): Promise<void> {
     expect(this.running, 'nothing runs on a model that is released').toBe(0);
     this.released++;

@@ -66,6 +66,7 @@ describe('turns', () => {
       reusedTokens: 0,
       newTokens: 11,
       finishReason: 'eos',
+      contextNote: null,
       path: 'gpu',
       firstTokenMs: 500,
       totalMs: 1500,
