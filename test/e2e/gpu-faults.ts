@@ -7,15 +7,20 @@
  */
 import type { Worker } from '@playwright/test';
 
-/** One fault; it strikes once. */
+/** One fault; it strikes once, unless it says otherwise. */
 export interface Fault {
   readonly kind: 'out-of-memory' | 'lost';
   /** At the creation of a buffer, or at a write into one. */
   readonly at: 'createBuffer' | 'writeBuffer';
-  /** `weights`, `kvCache` by their labels; `runtime`: without a label, which is what onnxruntime makes. */
-  readonly purpose: 'weights' | 'kvCache' | 'runtime';
+  /**
+   * `kvCache` by their labels, `growth` what is asked for before the cache grows, `weights` all else of ours; `runtime`: without
+   * a label, which is what onnxruntime makes.
+   */
+  readonly purpose: 'weights' | 'kvCache' | 'growth' | 'runtime';
   /** Of those, counted from 0 since the fault was set. */
   readonly index: number;
+  /** Strikes at every one from there on, until another fault is set. */
+  readonly stays?: boolean;
 }
 
 /** What the tests' own account says. */
@@ -57,14 +62,19 @@ export async function meddle(worker: Worker): Promise<void> {
       of[name] = make(of[name]);
     };
 
+    const PURPOSES = [
+      [/^$/u, 'runtime'],
+      [/^past_key_values/u, 'kvCache'],
+      [/^room to grow$/u, 'growth'],
+    ] as const;
     const strike = (at: Fault['at'], label: string | undefined): Fault['kind'] | null => {
       const { fault } = state;
       if (fault === null || fault.at !== at) return null;
       const name = label ?? '';
-      const purpose = name === '' ? 'runtime' : name.startsWith('past_key_values') ? 'kvCache' : 'weights';
-      if (purpose !== fault.purpose || state.seen++ !== fault.index) return null;
+      const [, purpose = 'weights'] = PURPOSES.find(([pattern]) => pattern.test(name)) ?? [];
+      if (purpose !== fault.purpose || state.seen++ < fault.index) return null;
       state.struck = name === '' ? 'runtime' : name;
-      state.fault = null;
+      if (fault.stays !== true) state.fault = null;
       return fault.kind;
     };
 

@@ -2,33 +2,187 @@
  * A KV cache that grows: the same tokens as from one that was large from the beginning, parked conversations that survive it,
  * and a device that has no room, which leaves everything as it was.
  */
-import type { JSHandle } from '@playwright/test';
-import type { GenerateCallOptions, GenerateReport, LoadOptions, Loader, Model } from '../../src/index.ts';
-import { meddle, readAccount } from './gpu-faults.ts';
-import { ID, openTinyInWorker } from './model-worker.ts';
-import { expect, readReference, test } from './support.ts';
+import { readdir, readFile } from 'node:fs/promises';
+import type { JSHandle, Page, Worker } from '@playwright/test';
+import type { GenerateCallOptions, GenerateReport, Loader, LoadError, LoadOptions, Model } from '../../src/index.ts';
+import type { ContentSpec } from '../hub/index.ts';
+import { meddle, readAccount, setFault, struckBy } from './gpu-faults.ts';
+import { ID, openLoader, openTinyInWorker } from './model-worker.ts';
+import { checkpointFolder, expect, readReference, test } from './support.ts';
 
-test('greedy ids across growths are those of transformers; a parked conversation survives them', async ({ app, openHub }) => {
+/** Of tiny-qwen2 in float32: 2 layers, keys and values of 2 heads of 16; tables of 8 cosines and 8 sines. */
+const KV_BYTES_PER_TOKEN = 2 * 2 * 2 * 16 * 4;
+const TABLE_BYTES_PER_TOKEN = 2 * 8 * 4;
+
+const ON_GPU = { device: 'webgpu', dtype: 'fp32' } as const;
+const NO_ROOM = { kind: 'out-of-memory', at: 'createBuffer', purpose: 'growth', index: 0, stays: true } as const;
+
+const prompt = (seed: number, length = 18): number[] =>
+  Array.from({ length }, (_, index) => (index * 31 + seed * 17) % 200);
+
+test('greedy ids across growths are those of transformers; conversations, refusals and cancels on the way', async ({
+  app,
+  openHub,
+}) => {
   const { loader, worker } = await openTinyInWorker(app, openHub, 'tiny-qwen2');
   await meddle(worker);
   const { reference } = await readReference('tiny-qwen2');
   const { inputIds, ids } = reference.greedy;
-  const model = await load(loader, { reserve: 32, max: 512 });
-  console.log(await model.evaluate((it) => it.memory()));
-  console.time('gen');
-  const made = await generate(model, inputIds, { max_new_tokens: ids.length });
-  console.timeEnd('gen');
-  console.log(made.report, await model.evaluate((it) => it.memory()));
-  expect(made.ids).toEqual([...ids]);
+  const options = { max_new_tokens: ids.length };
+  const model = await load(loader, { ...ON_GPU, contextTokens: { reserve: 32, max: 512 } });
+  expect(await model.evaluate(({ info }) => info)).toMatchObject({ contextTokens: 32, maxContextTokens: 512 });
+  await generate(model, prompt(1, 8), { max_new_tokens: 8, min_new_tokens: 8 }); // fills the pools of the token loop
+  const before = await memoryOf(model);
+  expect(before).toMatchObject({ contextTokens: 32, conversations: 2 });
+
+  await test.step('no room: the generation ends where the cache is full, and says why; a prompt is refused', async () => {
+    await setFault(worker, NO_ROOM);
+    const ended = await generate(model, inputIds, options);
+    expect(await struckBy(worker)).toBe('room to grow');
+    expect(ended.ids).toEqual(ids.slice(0, 32 - inputIds.length));
+    expect(ended.report).toMatchObject({ path: 'gpu', finishReason: 'context', newTokens: ended.ids.length });
+    expect(ended.report.contextNote).toMatch(/holds 32 tokens.*no room now to let it grow \(to at most 512\)/u);
+    expect(await failureOf(model, prompt(9, 40))).toMatchObject({
+      code: 'context_exceeded',
+      detail: { promptTokens: 40, contextTokens: 32, maxContextTokens: 512 },
+    });
+    const after = await memoryOf(model);
+    expect(after).toEqual({ ...before, gpu: { ...before.gpu, peakBytes: after.gpu?.peakBytes } });
+  });
+
+  await test.step('the device refuses what it granted: what was moved is kept, and all works', async () => {
+    await setFault(worker, { ...NO_ROOM, purpose: 'kvCache', index: 2, stays: false });
+    const ended = await generate(model, inputIds, options);
+    expect(await struckBy(worker)).toBe('past_key_values.1.key');
+    expect(ended.report).toMatchObject({ path: 'gpu', finishReason: 'context' });
+    const again = await generate(model, prompt(2), { max_new_tokens: 5 });
+    expect(again.report).toMatchObject({ path: 'gpu', newTokens: 5 });
+    await setFault(worker, null);
+  });
+
+  const parked = await generate(model, prompt(1), { max_new_tokens: 8, min_new_tokens: 8 });
+  await test.step('growths in mid-generation: the tokens of transformers', async () => {
+    const made = await generate(model, inputIds, options);
+    expect(made.ids).toEqual([...ids]);
+    expect(made.report).toMatchObject({ path: 'gpu', finishReason: 'length', contextNote: null });
+    const { gpu, ...grown } = await memoryOf(model);
+    expect(grown).toMatchObject({ contextTokens: 256, conversations: 2 });
+    const weightBytes = await model.evaluate(({ report }) => report.memory.weightBytes);
+    expect(gpu?.liveBytesByPurpose).toMatchObject({
+      kvCache: 2 * 256 * KV_BYTES_PER_TOKEN,
+      weights: weightBytes + (256 - 32) * TABLE_BYTES_PER_TOKEN,
+    });
+  });
+
+  await test.step('a conversation that was parked before comes back from a longer slot', async () => {
+    const next = [...prompt(1), ...parked.ids, 7, 8, 9];
+    const back = await generate(model, next, { max_new_tokens: 8, min_new_tokens: 8 });
+    expect(back.report.reusedTokens).toBeGreaterThanOrEqual(next.length - 4);
+    for (const seed of [3, 4]) await generate(model, prompt(seed), { max_new_tokens: 1 });
+    const alone = await generate(model, next, { max_new_tokens: 8, min_new_tokens: 8 });
+    expect(alone.report.reusedTokens).toBe(0);
+    expect(back.ids).toEqual(alone.ids);
+  });
+
+  await test.step('a cancel while it grows', async () => {
+    expect(await cancelInGrowth(app, worker, model, prompt(5, 300))).toBe('aborted');
+    expect((await generate(model, inputIds, { max_new_tokens: 20 })).ids).toEqual(ids.slice(0, 20));
+    const long = await generate(model, prompt(5, 300), { max_new_tokens: 3 });
+    expect(long.report).toMatchObject({ path: 'gpu', newTokens: 3 });
+    expect(await memoryOf(model)).toMatchObject({ contextTokens: 512 });
+  });
+
+  expect(await failureOf(model, prompt(5, 512))).toMatchObject({
+    code: 'context_exceeded',
+    detail: { promptTokens: 512, contextTokens: 512, maxContextTokens: 512 },
+  });
   await model.evaluate((it) => it.dispose());
-  console.log(await readAccount(worker));
+  expect(await readAccount(worker)).toMatchObject({ liveBuffers: 0, liveBytes: 0, liveDevices: 0 });
 });
 
-function load(loader: JSHandle<Loader>, contextTokens: LoadOptions['contextTokens']): Promise<JSHandle<Model>> {
-  return loader.evaluateHandle(
-    (it, [id, tokens]) => it.load(id, { device: 'webgpu', dtype: 'fp32', ...(tokens ? { contextTokens: tokens } : {}) }),
-    [ID, contextTokens] as const,
-  );
+test('sampled and penalised tokens, and those of transformers.js, are the same with and without growth @long', async ({
+  app,
+  openHub,
+}) => {
+  const { loader } = await openTinyInWorker(app, openHub, 'tiny-qwen2');
+  const grown = await load(loader, { ...ON_GPU, contextTokens: { reserve: 24 } });
+  const large = await load(loader, { ...ON_GPU, contextTokens: 512 });
+  for (const options of [
+    { max_new_tokens: 60, repetition_penalty: 1.3 },
+    { max_new_tokens: 90, do_sample: true, seed: 7, repetition_penalty: 1.2 },
+    { max_new_tokens: 150, do_sample: true, seed: 9, top_k: 20, top_p: 0.7, min_new_tokens: 150 },
+  ]) {
+    const [ours, theirs] = [await generate(grown, prompt(1), options), await generate(large, prompt(1), options)];
+    expect(ours.ids, JSON.stringify(options)).toEqual(theirs.ids);
+    expect(ours.report.finishReason).toBe(theirs.report.finishReason);
+  }
+  expect(await memoryOf(grown)).toMatchObject({ contextTokens: 192 });
+
+  const hub = await openHub({ [ID]: { main: { files: await variant('tiny-qwen2', { min_length: 1 }) } } });
+  const slow = await load(await openLoader(app, hub), { ...ON_GPU, contextTokens: { reserve: 24 } });
+  const { reference } = await readReference('tiny-qwen2');
+  const { inputIds, ids } = reference.greedy;
+  const made = await generate(slow, inputIds, { max_new_tokens: 60 });
+  expect(made).toMatchObject({ ids: ids.slice(0, 60), report: { path: 'transformers', finishReason: 'length' } });
+  expect(await memoryOf(slow)).toMatchObject({ contextTokens: 96 });
+});
+
+test('a device that is lost while the cache grows: rebuilt as it was asked for @long', async ({ app, openHub }) => {
+  const { loader, worker } = await openTinyInWorker(app, openHub, 'tiny-qwen2');
+  await meddle(worker);
+  const { reference } = await readReference('tiny-qwen2');
+  const { inputIds, ids } = reference.greedy;
+  const model = await load(loader, { ...ON_GPU, contextTokens: { reserve: 32 } });
+  for (const [purpose, length] of [
+    ['growth', 40],
+    ['kvCache', 80],
+  ] as const) {
+    await setFault(worker, { kind: 'lost', at: 'createBuffer', purpose, index: 1 });
+    expect(await failureOf(model, prompt(1, length)), purpose).toMatchObject({ code: 'device_lost', retryable: true });
+    const made = await generate(model, inputIds, { max_new_tokens: 40 });
+    expect(made).toMatchObject({ ids: ids.slice(0, 40), report: { path: 'gpu' } });
+    expect(await model.evaluate(({ info }) => info)).toMatchObject({ contextTokens: 32, maxContextTokens: 512 });
+  }
+  await model.evaluate((it) => it.dispose());
+  expect(await readAccount(worker)).toMatchObject({ liveBuffers: 0, liveBytes: 0, liveDevices: 0 });
+});
+
+test('WebAssembly: as far as the checkpoint was made for, unless less is asked for', async ({ app, openHub }) => {
+  const files = await variant('tiny-qwen2', { max_position_embeddings: 4096 });
+  const loader = await openLoader(app, await openHub({ [ID]: { main: { files } } }));
+  const onWasm = { device: 'wasm', dtype: 'fp32' } as const;
+  const model = await load(loader, onWasm);
+  expect(await model.evaluate(({ info }) => info)).toMatchObject({ contextTokens: 2048, maxContextTokens: 4096 });
+  const large = await load(loader, { ...onWasm, contextTokens: 4096 });
+  const options = { max_new_tokens: 5, min_new_tokens: 5 };
+  const [ours, theirs] = [
+    await generate(model, prompt(1, 2100), options),
+    await generate(large, prompt(1, 2100), options),
+  ];
+  expect(ours.ids).toEqual(theirs.ids);
+
+  const small = await load(loader, { ...onWasm, contextTokens: 32 });
+  const { ids, report } = await generate(small, prompt(1), { max_new_tokens: 100, min_new_tokens: 100 });
+  expect([ids.length, report.finishReason]).toEqual([32 - 18, 'context']);
+  expect(report.contextNote).toMatch(/at most 32 tokens.*larger contextTokens \(up to 4096\)/u);
+});
+
+function load(loader: JSHandle<Loader>, options: LoadOptions): Promise<JSHandle<Model>> {
+  return loader.evaluateHandle((it, [id, given]) => it.load(id, given), [ID, options] as const);
+}
+
+/** The checkpoint with some values of its config.json changed. */
+async function variant(name: string, changes: object): Promise<Record<string, ContentSpec>> {
+  const folder = checkpointFolder(name) ?? '';
+  const config = JSON.parse(await readFile(`${folder}/config.json`, 'utf8')) as object;
+  return {
+    ...Object.fromEntries((await readdir(folder)).map((file) => [file, { path: `${folder}/${file}` }])),
+    'config.json': JSON.stringify({ ...config, ...changes }),
+  };
+}
+
+async function memoryOf(model: JSHandle<Model>) {
+  return model.evaluate((it) => it.memory().then(({ wasmHeapBytes: _, ...rest }) => rest));
 }
 
 interface Generated {
@@ -36,19 +190,63 @@ interface Generated {
   readonly report: GenerateReport;
 }
 
-async function generate(
-  model: JSHandle<Model>,
-  prompt: readonly number[],
-  options: GenerateCallOptions,
-): Promise<Generated> {
+function generate(model: JSHandle<Model>, ids: readonly number[], options: GenerateCallOptions): Promise<Generated> {
   return model.evaluate(
-    async (handle, [ids, given]) => {
+    async (it, [given, wanted]) => {
       const made: number[] = [];
       let report: GenerateReport | undefined;
-      const all = { do_sample: false, ...given, onReport: (end: GenerateReport) => (report = end) };
-      for await (const { id } of handle.generate(ids, all)) made.push(id);
+      const all = { do_sample: false, ...wanted, onReport: (end: GenerateReport) => (report = end) };
+      for await (const { id } of it.generate(given, all)) made.push(id);
       return { ids: made, report: report as GenerateReport };
     },
-    [prompt, options] as const,
+    [ids, options] as const,
+  );
+}
+
+function failureOf(
+  model: JSHandle<Model>,
+  ids: readonly number[],
+): Promise<Pick<LoadError, 'code' | 'retryable' | 'detail'> | null> {
+  return model.evaluate(async (it, given) => {
+    try {
+      for await (const _ of it.generate(given, { max_new_tokens: 2 }));
+      return null;
+    } catch (error) {
+      if (!window.firstlight.isLoadError(error)) throw error;
+      const { code, retryable, detail } = error;
+      return { code, retryable, detail };
+    }
+  }, ids);
+}
+
+/** Cancels a request as soon as the worker asks for the first longer buffer; yields how it ended. */
+async function cancelInGrowth(
+  page: Page,
+  worker: Worker,
+  model: JSHandle<Model>,
+  ids: readonly number[],
+): Promise<string> {
+  await worker.evaluate(() => {
+    const original = Reflect.get(GPUDevice.prototype, 'createBuffer') as GPUDevice['createBuffer'];
+    GPUDevice.prototype.createBuffer = function (this: GPUDevice, descriptor) {
+      if (descriptor.label?.startsWith('past_key_values')) {
+        GPUDevice.prototype.createBuffer = original;
+        new BroadcastChannel('test: it grows').postMessage(null);
+      }
+      return original.call(this, descriptor);
+    };
+  });
+  return page.evaluate(
+    async ([it, given]) => {
+      const controller = new AbortController();
+      new BroadcastChannel('test: it grows').onmessage = () => controller.abort();
+      try {
+        for await (const _ of it.generate(given, { max_new_tokens: 200, signal: controller.signal }));
+        return 'finished';
+      } catch (error) {
+        return window.firstlight.isLoadError(error) ? error.code : String(error);
+      }
+    },
+    [model, ids] as const,
   );
 }

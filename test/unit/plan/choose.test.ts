@@ -123,7 +123,11 @@ describe('chooseContext', () => {
     [{ max: 100_000 }, 32_768, 2048, 32_768, /it grows by itself up to 32768/],
     [{}, 32_768, 2048, 32_768, /it grows/],
   ])('asked %j of %i: %i, up to %i', (requested, checkpoint, reserved, max, reason) => {
-    expect(choose(requested, checkpoint, plenty)).toEqual({ reserved, max, reason: expect.stringMatching(reason) as unknown });
+    expect(choose(requested, checkpoint, plenty)).toEqual({
+      reserved,
+      max,
+      reason: expect.stringMatching(reason) as unknown,
+    });
   });
 
   it('says what shortens it, and grows no further than the device binds', () => {

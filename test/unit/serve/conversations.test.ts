@@ -9,6 +9,8 @@ import type { KvParking } from '../../../src/runtime/decoder.ts';
 /** Positions of a cache; copies exactly what it is told to, and leaves garbage where nothing was copied. */
 class PositionCache implements KvParking {
   readonly slotCount: number;
+  /** Of each slot; those that are not named have room for anything. */
+  readonly rooms: number[] = [];
   live: number[] = [];
   readonly #slots: number[][];
 
@@ -17,13 +19,15 @@ class PositionCache implements KvParking {
     this.#slots = Array.from({ length: slotCount }, () => []);
   }
 
-  roomOf = (): number => Infinity;
+  roomOf = (slot: number): number => this.rooms[slot] ?? Infinity;
 
   park(slot: number, tokens: number): void {
+    expect(tokens).toBeLessThanOrEqual(this.roomOf(slot));
     this.#slots[slot] = this.live.slice(0, tokens);
   }
 
   swap(slot: number, liveTokens: number, parkedTokens: number): void {
+    expect(liveTokens).toBeLessThanOrEqual(this.roomOf(slot));
     const parked = (this.#slots[slot] ?? []).slice(0, parkedTokens);
     this.#slots[slot] = this.live.slice(0, liveTokens);
     this.live = [...parked, ...this.live.slice(parkedTokens).map(() => NaN)];
@@ -54,12 +58,26 @@ describe('conversations', () => {
       seed: fc.integer({ min: 0, max: 3 }),
       length: fc.integer({ min: 1, max: 60 }),
       turn: fc.integer({ min: 0, max: 60 }),
+      event: fc.option(
+        fc.record({ slot: fc.integer({ min: 0, max: 2 }), room: fc.constantFrom(0, 30, 60), forgets: fc.boolean() }),
+        { nil: null, freq: 5 },
+      ),
     });
+    const rooms = fc.array(fc.constantFrom(0, 20, 40, 60), { maxLength: 3 });
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 3 }), fc.array(request, { maxLength: 40 }), (slotCount, requests) => {
-        const cache = new PositionCache(slotCount);
-        const conversations = new Conversations(slotCount > 0 ? cache : null);
-        for (const { seed, length, turn } of requests) {
+      fc.property(rooms, fc.array(request, { maxLength: 40 }), (slotRooms, requests) => {
+        const cache = new PositionCache(slotRooms.length);
+        cache.rooms.push(...slotRooms);
+        const conversations = new Conversations(slotRooms.length > 0 ? cache : null);
+        for (const { seed, length, turn, event } of requests) {
+          if (event) {
+            // As where the live cache grows and takes a slot's room, or a slot grows with it.
+            cache.rooms[event.slot] = event.room;
+            if (event.forgets || event.room < 60) {
+              cache.park(event.slot, 0);
+              conversations.forget([event.slot]);
+            }
+          }
           // The same beginning up to `turn`, another one after it.
           ask(conversations, cache, [
             ...sequence(seed, Math.min(turn, length)),
@@ -87,6 +105,25 @@ describe('conversations', () => {
     expect(ask(conversations, cache, sequence(4, 40))).toBe(0); // pushes out 2
     expect(ask(conversations, cache, sequence(3, 41))).toBe(40);
     expect(ask(conversations, cache, sequence(2, 41))).toBe(0);
+  });
+
+  it('are not put where they do not fit, but where they do', () => {
+    const cache = new PositionCache(2);
+    cache.rooms.push(30, 60);
+    const conversations = new Conversations(cache);
+    ask(conversations, cache, sequence(1, 20));
+    ask(conversations, cache, sequence(2, 50)); // parks 1, in the first slot
+    expect(conversations.parked).toEqual([
+      { slot: 0, tokens: 20 },
+      { slot: 1, tokens: 0 },
+    ]);
+    expect(ask(conversations, cache, sequence(1, 21))).toBe(20); // 2 does not fit where 1 was
+    expect(conversations.parked[0]).toEqual({ slot: 1, tokens: 50 });
+    expect(ask(conversations, cache, sequence(2, 51))).toBe(50);
+    conversations.forget([0, 1]);
+    expect(conversations.parked.map(({ tokens }) => tokens)).toEqual([0, 0]);
+    cache.rooms[1] = 0;
+    expect(conversations.parked).toHaveLength(1);
   });
 
   it('are not pushed out by other answers to the same prompt', () => {

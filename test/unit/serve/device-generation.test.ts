@@ -4,7 +4,14 @@ import type { GenerateSettings } from '../../../src/pipeline/serve/generate-sett
 import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
 import { generateOnDevice } from '../../../src/pipeline/serve/device-generation.ts';
 import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';
-import type { ChoiceRule, ChoiceStep, Decoder, TokenLoop } from '../../../src/runtime/decoder.ts';
+import type {
+  ChoiceRule,
+  ChoiceStep,
+  Decoder,
+  GrowthRequest,
+  GrowthResult,
+  TokenLoop,
+} from '../../../src/runtime/decoder.ts';
 
 const VOCAB = 11;
 
@@ -17,11 +24,17 @@ const nextId = (cache: readonly number[]): number =>
  * submitted; ids arrive then.
  */
 class QueueDevice implements Decoder, TokenLoop {
-  readonly contextTokens = 500;
+  contextTokens = 500;
+  /** What there is memory for. */
+  mostTokens = 500;
+  growths = 0;
+  ready = false;
   readonly tokenLoop = this;
-  readonly ready = true;
   readonly cache: number[] = [];
   readonly steps: ChoiceStep[] = [];
+  /** Those of earlier `begin`s too, while the sequence goes on. */
+  readonly allSteps: ChoiceStep[] = [];
+  seenIds: readonly number[] = [];
   rule: ChoiceRule | null = null;
   mostUnread = 0;
   /** The choice with this index is never answered: the device is lost. */
@@ -33,8 +46,20 @@ class QueueDevice implements Decoder, TokenLoop {
   capture(): Promise<void> {
     return Promise.resolve();
   }
-  prepare(): Promise<void> {
-    return Promise.resolve();
+  async prepare(id: number, position: number): Promise<void> {
+    // The recorded step runs for real.
+    await this.#submit(() => this.#write([id], position));
+    this.ready = true;
+  }
+  async grow({ steps, liveTokens }: GrowthRequest): Promise<GrowthResult> {
+    if (this.#unread > 0) throw new Error('something is under way');
+    const step = steps.find((tokens) => tokens <= this.mostTokens);
+    if (step === undefined) return { grown: false, forgotten: [] };
+    await this.#submit(() => this.cache.splice(liveTokens, Infinity));
+    this.contextTokens = step;
+    this.growths++;
+    this.ready = false;
+    return { grown: true, forgotten: [] };
   }
   async run(ids: readonly number[], start: number): Promise<Float32Array> {
     await this.prefill(ids, start);
@@ -45,11 +70,15 @@ class QueueDevice implements Decoder, TokenLoop {
     void this.#submit(() => this.#write(ids, start));
     return Promise.resolve();
   }
-  begin(_seenIds: readonly number[], rule: ChoiceRule): void {
+  begin(seenIds: readonly number[], rule: ChoiceRule): void {
     this.rule = rule;
+    this.seenIds = seenIds;
+    if (seenIds.length <= (this.allSteps[0]?.position ?? 0)) this.allSteps.length = 0;
     this.steps.length = 0;
   }
   choose(step: ChoiceStep): Promise<number> {
+    if (!this.ready) throw new Error('not prepared');
+    this.allSteps.push(step);
     const index = this.steps.push(step) - 1;
     this.mostUnread = Math.max(this.mostUnread, ++this.#unread);
     const reading = this.#submit(() => {
@@ -71,6 +100,7 @@ class QueueDevice implements Decoder, TokenLoop {
   #write(ids: readonly number[], start: number): void {
     if (start < 0) return; // nothing was ever chosen: the device was lost before
     if (start > this.cache.length) throw new Error('a hole in the cache');
+    if (start + ids.length > this.contextTokens) throw new Error('beyond the cache');
     this.cache.splice(start, Infinity, ...ids);
   }
   #submit<T>(work: () => T): Promise<T> {
@@ -92,9 +122,10 @@ const settings = (changes: Partial<GenerateSettings> = {}): GenerateSettings => 
   ...changes,
 });
 
-async function open(): Promise<{ device: QueueDevice; decoder: CachedDecoder }> {
+async function open(room = 500, max = room): Promise<{ device: QueueDevice; decoder: CachedDecoder }> {
   const device = new QueueDevice();
-  const decoder = new CachedDecoder(device);
+  device.contextTokens = room;
+  const decoder = new CachedDecoder(device, { maxContextTokens: max });
   const { signal } = new AbortController();
   const logits = await decoder.logitsFor([1], signal);
   expect(await decoder.prepareTokenLoop(logits)).toBeNull();
@@ -213,5 +244,82 @@ describe('generateOnDevice', () => {
     expect(ids).toEqual(expected.slice(0, ids.length));
     expect(ids.length).toBeLessThan(20);
     expect(device.steps.length).toBeGreaterThanOrEqual(ids.length);
+  });
+
+  it('grows when the cache is full, and gives the tokens of one that was large from the beginning', async () => {
+    const request = fc.record({
+      prompt: fc.array(fc.nat(VOCAB - 1), { minLength: 1, maxLength: 9 }),
+      maxNewTokens: fc.integer({ min: 1, max: 100 }),
+      abortAfter: fc.option(fc.nat(40), { nil: null }),
+    });
+    const numbers = fc.record({
+      room: fc.integer({ min: 10, max: 30 }),
+      most: fc.integer({ min: 10, max: 200 }),
+      max: fc.integer({ min: 30, max: 120 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(numbers, fc.array(request, { minLength: 1, maxLength: 3 }), async (given, requests) => {
+        const { device, decoder } = await open(given.room, given.max);
+        device.mostTokens = given.most;
+        let last: number[] = [];
+        for (const { prompt, maxNewTokens, abortAfter } of requests) {
+          const { signal } = new AbortController();
+          if ((await decoder.makeRoom(prompt, 1, signal)) !== null) continue;
+          const limit = given.max - prompt.length;
+          const wanted = settings({
+            maxNewTokens: Math.min(maxNewTokens, limit),
+            limitedByContext: maxNewTokens > limit,
+          });
+          const expected = expectedIds(prompt, wanted);
+          const abort = new AbortController();
+          let count = 0;
+          const result = await generate(decoder, prompt, wanted, abort.signal, (made) => {
+            count = made;
+            if (made === abortAfter) abort.abort();
+          }).catch((error: unknown) => error);
+          last = [...prompt, ...expected.slice(0, count)];
+          if (result instanceof Error) {
+            expect(result).toMatchObject({ code: 'aborted' });
+            continue;
+          }
+          const { ids, output } = result as { ids: number[]; output: GenerationOutput };
+          expect(ids).toEqual(expected.slice(0, ids.length));
+          const isFull = prompt.length + ids.length === device.contextTokens;
+          if (output.finishReason === 'length') expect(ids).toHaveLength(maxNewTokens);
+          else expect({ reason: output.finishReason, isFull }).toEqual({ reason: 'context', isFull: true });
+          // It ends short only where the device refused even the least step.
+          if (ids.length < expected.length) {
+            expect(output.contextNote).toMatch(/no room now/);
+            expect(device.contextTokens * 1.125).toBeGreaterThan(device.mostTokens - 64);
+          }
+        }
+        if (last.length === 0 || last.length >= device.contextTokens) return;
+        const { signal } = new AbortController();
+        expect([...(await decoder.logitsFor([...last, 3], signal))]).toEqual([...last, 3]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  it('grows for what is written, not for what may be asked for', async () => {
+    const { device, decoder } = await open(16, 400);
+    const endless = settings({ maxNewTokens: 390, eosIds: new Set([expectedIds([5], settings())[9] ?? -1]) });
+    const { ids } = await generate(decoder, [5], endless);
+    expect(ids.length).toBeLessThanOrEqual(10);
+    expect(device.contextTokens).toBe(16);
+    await generate(decoder, [5], settings({ maxNewTokens: 390 }));
+    expect([device.contextTokens, device.growths]).toEqual([400, 5]);
+  });
+
+  it('goes on counting what was seen, and where it is, across growths', async () => {
+    const { device, decoder } = await open(16, 64);
+    const wanted = settings({ maxNewTokens: 50, minNewTokens: 30, eosIds: new Set([77]) });
+    await generate(decoder, [5, 6], wanted);
+    expect(device.growths).toBe(2);
+    expect(device.seenIds).toEqual([5, 6, ...expectedIds([5, 6], wanted).slice(0, 30)]);
+    expect(device.allSteps.map(({ position }) => position)).toEqual(
+      Array.from({ length: 50 }, (_, index) => 2 + index),
+    );
+    expect(device.allSteps.map(({ forbid }) => forbid).lastIndexOf(true)).toBe(29);
   });
 });
