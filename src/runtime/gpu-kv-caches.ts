@@ -55,8 +55,8 @@ export function kvBufferBytes(plan: CachePlan): number {
 }
 
 /** Tokens that all buffers of a conversation have room for; 0 where it has none. */
-export function countRoom(caches: KvCaches): number {
-  return caches.size === 0 ? 0 : Math.min(...[...caches.values()].map(({ tokens }) => tokens));
+export function countRoom(caches: KvCaches | undefined): number {
+  return !caches || caches.size === 0 ? 0 : Math.min(...[...caches.values()].map(({ tokens }) => tokens));
 }
 
 /** Encodes the copy of the first `tokens` positions of every head. */

@@ -50,8 +50,9 @@ export async function growKvCaches(
     while (granted === null) {
       // The conversation that runs goes before those that wait.
       const least = expendable.pop();
-      if (!least) break;
-      destroyCaches(buffers.kv.slots[least.slot] ?? new Map());
+      const caches = least && buffers.kv.slots[least.slot];
+      if (!caches) break;
+      destroyCaches(caches);
       forgotten.push(least.slot);
       await gpu.device.queue.onSubmittedWorkDone();
       granted = await findRoom(gpu, buffers, plans);

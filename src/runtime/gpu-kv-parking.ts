@@ -23,7 +23,7 @@ export function createGpuKvParking(device: GPUDevice, plan: LoadPlan, store: KvS
 
   return {
     slotCount: store.slots.length,
-    roomOf: (slot) => countRoom(store.slots[slot] ?? new Map()),
+    roomOf: (slot) => countRoom(store.slots[slot]),
     park(slot, tokens) {
       const encoder = device.createCommandEncoder({ label: 'park a conversation' });
       forEach(slot, (live, parked) => copyHeads(plan, encoder, live, parked, tokens));

@@ -9,7 +9,8 @@ import type { Worker } from '@playwright/test';
 
 /** One fault; it strikes once, unless it says otherwise. */
 export interface Fault {
-  readonly kind: 'out-of-memory' | 'lost';
+  /** `told`: nothing fails, but the page hears of it, on the BroadcastChannel `gpu fault`. */
+  readonly kind: 'out-of-memory' | 'lost' | 'told';
   /** At the creation of a buffer, or at a write into one. */
   readonly at: 'createBuffer' | 'writeBuffer';
   /**
@@ -94,6 +95,7 @@ export async function meddle(worker: Worker): Promise<void> {
       return function (this: GPUDevice, descriptor) {
         const kind = strike('createBuffer', descriptor.label);
         if (kind === 'lost') this.destroy();
+        if (kind === 'told') new BroadcastChannel('gpu fault').postMessage(null);
         if (kind !== 'out-of-memory') {
           const buffer = original.call(this, descriptor);
           state.buffers.set(buffer, { device: this, size: buffer.size });

@@ -226,20 +226,11 @@ async function cancelInGrowth(
   model: JSHandle<Model>,
   ids: readonly number[],
 ): Promise<string> {
-  await worker.evaluate(() => {
-    const original = Reflect.get(GPUDevice.prototype, 'createBuffer') as GPUDevice['createBuffer'];
-    GPUDevice.prototype.createBuffer = function (this: GPUDevice, descriptor) {
-      if (descriptor.label?.startsWith('past_key_values')) {
-        GPUDevice.prototype.createBuffer = original;
-        new BroadcastChannel('test: it grows').postMessage(null);
-      }
-      return original.call(this, descriptor);
-    };
-  });
+  await setFault(worker, { kind: 'told', at: 'createBuffer', purpose: 'kvCache', index: 0 });
   return page.evaluate(
     async ([it, given]) => {
       const controller = new AbortController();
-      new BroadcastChannel('test: it grows').onmessage = () => controller.abort();
+      new BroadcastChannel('gpu fault').onmessage = () => controller.abort();
       try {
         for await (const _ of it.generate(given, { max_new_tokens: 200, signal: controller.signal }));
         return 'finished';

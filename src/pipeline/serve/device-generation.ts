@@ -68,7 +68,6 @@ export async function generateOnDevice(
     await decoder.prefillFor(ids, signal);
     bookedCount = ranCount = readIds.length;
     loop.begin(ids, rule);
-    choose();
   };
   try {
     choose();
@@ -76,8 +75,11 @@ export async function generateOnDevice(
       throwIfAborted(signal);
       const hasRoom = promptIds.length + chosenCount < decoder.contextTokens;
       if (chosenCount < maxNewTokens && hasRoom && pending.length < STEPS_AHEAD) {
-        await loop.advance();
-        ranCount++;
+        if (pending.length === 0) await resume();
+        else {
+          await loop.advance();
+          ranCount++;
+        }
         choose();
         continue;
       }
@@ -85,14 +87,13 @@ export async function generateOnDevice(
       assert(oldest !== undefined, 'a generation that goes on has a choice under way');
       const id = await raceAbort(oldest, signal);
       readIds.push(id);
-      const isFull = pending.length === 0 && chosenCount < maxNewTokens && !eosIds.has(id);
-      if (isFull) {
+      // All was read, and more is wanted: the cache is full.
+      if (pending.length === 0 && chosenCount < maxNewTokens && !eosIds.has(id)) {
         book();
         const obstacle = await decoder.makeRoom([...promptIds, ...readIds], 1, signal);
         if (obstacle !== null) output.endWithNext(obstacle);
       }
       output.push(id);
-      if (isFull && output.finishReason === null) await resume();
     }
   } catch (error) {
     // An abort leaves the device's queue in order; after any other failure nobody knows what ran.
