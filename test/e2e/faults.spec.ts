@@ -3,7 +3,7 @@
  * given back, and a later load in the same worker works.
  */
 import type { JSHandle, Worker } from '@playwright/test';
-import type { Loader, LoadError } from '../../src/index.ts';
+import type { Loader, LoadError, Model } from '../../src/index.ts';
 import { meddle, readAccount, setFault, struckBy } from './gpu-faults.ts';
 import type { Fault } from './gpu-faults.ts';
 import { makeLargeVocabulary } from './large-vocabulary.ts';
@@ -75,6 +75,32 @@ for (const all of [false, true]) {
   });
 }
 
+test('an allocation that fails in mid-generation: out_of_memory, and the next request is answered right', async ({
+  app,
+  openHub,
+}) => {
+  const { loader, worker } = await openTinyInWorker(app, openHub);
+  const onWasm = await loader.evaluateHandle((it, id) => it.load(id, { device: 'wasm', dtype: 'fp32' }), ID);
+  await meddle(worker);
+  const model = await loader.evaluateHandle((it, id) => it.load(id, { device: 'webgpu', dtype: 'fp32' }), ID);
+  // Each longer than any prompt before it: the runtime's pools hold no buffers of that size.
+  for (const [length, index] of [
+    [90, 0],
+    [180, 1],
+    [480, 2],
+  ] as const) {
+    const prompt = Array.from({ length }, (_, position) => (position * 31 + 5) % 200);
+    await setFault(worker, { ...oom, purpose: 'runtime', index });
+    const failed = await generate(model, prompt);
+    expect(await struckBy(worker), `buffer ${index} of a prompt of ${length}`).toBe('runtime');
+    expect(failed).toMatchObject({ code: 'out_of_memory', ids: [] });
+    expect(await generate(model, prompt)).toEqual(await generate(onWasm, prompt));
+  }
+  await onWasm.evaluate((it) => it.dispose());
+  await model.evaluate((it) => it.dispose());
+  expect(await readAccount(worker)).toMatchObject(NOTHING_LEFT);
+});
+
 test('a WASM heap that may not grow: out_of_memory; a model that fits loads all the same', async ({ app, openHub }) => {
   const hub = await openHub({
     [ID]: { main: { directory: checkpointFolder('tiny-llama') ?? '' } },
@@ -92,6 +118,21 @@ test('a WASM heap that may not grow: out_of_memory; a model that fits loads all 
   expect(await tryOn(loader, LARGE, onWasm)).toMatchObject({ code: 'out_of_memory' });
   expect(await tryOn(loader, ID, onWasm)).toBeNull();
 });
+
+/** Six greedy tokens, and how it ended. */
+function generate(model: JSHandle<Model>, prompt: readonly number[]): Promise<{ ids: number[]; code: string | null }> {
+  return model.evaluate(async (it, given) => {
+    const ids: number[] = [];
+    const options = { max_new_tokens: 6, min_new_tokens: 6, do_sample: false };
+    try {
+      for await (const { id } of it.generate(given, options)) ids.push(id);
+      return { ids, code: null };
+    } catch (error) {
+      if (!window.firstlight.isLoadError(error)) throw error;
+      return { ids, code: error.code };
+    }
+  }, prompt);
+}
 
 /** How many buffers the tiny model's weights take. */
 function countWeights(loader: JSHandle<Loader>): Promise<number> {
