@@ -2,7 +2,7 @@
  * What becomes of a model after it was loaded. Plain data.
  *
  * ```
- *   ready ─► rebuilding ─► ready        (its GPU device was lost; attempts are bounded)
+ *   ready ─► rebuilding ─► ready        (its GPU device was lost, or had no room in the middle of a request; attempts are bounded)
  *                 └──────► failed       (for good: dispose it, and load again)
  * ```
  */
@@ -16,7 +16,7 @@ export type ModelState =
       readonly status: 'rebuilding';
       /** From 1. */
       readonly attempt: number;
-      /** `device_lost` at first, then why the attempt before this one failed. */
+      /** `device_lost` or `out_of_memory` at first, then why the attempt before this one failed. */
       readonly reason: LoadErrorData;
     }
   | { readonly status: 'failed'; readonly error: LoadErrorData };

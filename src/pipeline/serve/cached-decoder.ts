@@ -84,6 +84,7 @@ export class CachedDecoder {
 
   async #proveTokenLoop(id: number, position: number, logits: Float32Array): Promise<string | null> {
     const loop = this.#decoder.tokenLoop;
+    const wasReady = this.#tokenLoop !== null;
     this.#tokenLoop = null;
     if (!loop) return null;
     try {
@@ -92,6 +93,8 @@ export class CachedDecoder {
       return null;
     } catch (error) {
       if (isLoadError(error) && error.code === 'device_lost') throw error;
+      // Memory that another step had before says nothing about what the device can do.
+      if (wasReady && isLoadError(error) && error.code === 'out_of_memory') throw error;
       const reason = error instanceof Error ? error.message : String(error);
       return `Tokens are chosen in JavaScript, because this device could not do it: ${reason}`;
     }

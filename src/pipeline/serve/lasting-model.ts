@@ -5,6 +5,8 @@
  * - requests never overlap on the device; one that waits, for its turn or for a rebuild, can be cancelled;
  * - a lost device is noticed at once, also between requests; the request that it interrupts ends in `device_lost`, those
  *   behind it wait for the rebuild;
+ * - so is one that had no room in the middle of a request, which ends in `out_of_memory`: the runtime keeps the buffer that it
+ *   was not given in its pools, and every later run that takes it from there would fail;
  * - a rebuild is tried a bounded number of times; after that every request fails with what kept it from succeeding;
  * - dispose ends what runs, a rebuild too, and gives everything back.
  */
@@ -106,7 +108,8 @@ export class LastingModel {
         try {
           return await running;
         } catch (error) {
-          if (signal.aborted || disposal.aborted || !(loss.aborted || isDeviceLost(error))) throw error;
+          const isUnusable = loss.aborted || isDeviceLost(error) || (served.lost !== null && isOutOfMemory(error));
+          if (signal.aborted || disposal.aborted || !isUnusable) throw error;
           const cause: unknown = loss.aborted ? loss.reason : error;
           this.#loseDevice(served, cause);
           throw interrupted(cause);
@@ -170,7 +173,19 @@ function isDeviceLost(error: unknown): boolean {
   return isLoadError(error) && error.code === 'device_lost';
 }
 
+function isOutOfMemory(error: unknown): boolean {
+  return isLoadError(error) && error.code === 'out_of_memory';
+}
+
 function interrupted(cause: unknown): LoadError {
+  if (isLoadError(cause) && cause.code === 'out_of_memory') {
+    return new LoadError('out_of_memory', {
+      message: `${cause.message} The model is being rebuilt from the cache: send a shorter request, it will wait until that is done.`,
+      stage: 'serve',
+      detail: { ...cause.detail, rebuilding: true },
+      cause,
+    });
+  }
   return new LoadError('device_lost', {
     message: 'The model is being rebuilt from the cache: send the request again, it will wait until that is done.',
     stage: 'serve',
@@ -184,7 +199,7 @@ function notRebuilt(error: unknown): LoadError {
   const { code, message, stage, detail } = toErrorData(error);
   const failure = new LoadError(code, { stage, detail: { ...detail, attempts: REBUILD_ATTEMPTS }, cause: error });
   failure.message =
-    `The GPU device was lost, and the model could not be rebuilt in ${REBUILD_ATTEMPTS} attempts. The last one said: ` +
+    `The GPU device was lost or had no room, and the model could not be rebuilt in ${REBUILD_ATTEMPTS} attempts. The last one said: ` +
     `${message} Dispose the model and load it again.`;
   return failure;
 }

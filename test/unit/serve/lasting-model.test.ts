@@ -110,11 +110,33 @@ describe('LastingModel', () => {
   it('leaves other errors as they are, and the device where it is', async () => {
     const { first, ask, states } = setUp();
     const work = first.logits.bind(first);
-    first.logits = () => Promise.reject(new LoadError('out_of_memory'));
-    await expect(ask()).rejects.toMatchObject({ code: 'out_of_memory' });
+    first.logits = () => Promise.reject(new LoadError('runtime_failed'));
+    await expect(ask()).rejects.toMatchObject({ code: 'runtime_failed' });
     first.logits = work;
     expect(await ask()).toBe(0);
     expect(states).toEqual([]);
+  });
+
+  it('rebuilds where a request found no room on the GPU; not on WebAssembly, which has no device', async () => {
+    const exhausted = (): Promise<never> =>
+      Promise.reject(new LoadError('out_of_memory', { message: '9 bytes in use.', detail: { liveBytes: 9 } }));
+    const { first, ask, states } = setUp();
+    first.logits = exhausted;
+    await expect(ask()).rejects.toMatchObject({
+      code: 'out_of_memory',
+      message: expect.stringMatching(/9 bytes in use.*being rebuilt/u) as string,
+      detail: { liveBytes: 9, rebuilding: true },
+    });
+    expect(await ask()).toBe(1);
+    expect(first.released).toBe(1);
+    expect(states).toMatchObject([{ status: 'rebuilding', reason: { code: 'out_of_memory' } }, { status: 'ready' }]);
+
+    const onWasm = setUp();
+    Object.assign(onWasm.first, { lost: null, logits: exhausted });
+    const model = new LastingModel(onWasm.first, { remake: () => Promise.reject(new Error()), onState: () => {} });
+    const { signal } = new AbortController();
+    await expect(model.logits([1], signal)).rejects.toMatchObject({ code: 'out_of_memory', detail: {} });
+    expect(onWasm.first.released).toBe(0);
   });
 
   it('tries again with a reason each time, then serves', async () => {
