@@ -75,7 +75,7 @@ for (const all of [false, true]) {
   });
 }
 
-for (const indexes of [[2], [0, 1, 5, 9]]) {
+for (const indexes of [[2], [0, 1]]) {
   const suffix = indexes.length > 1 ? ', at more buffers @long' : '';
 
   test(`an allocation that fails in mid-generation: out_of_memory, and the model is rebuilt${suffix}`, async ({
