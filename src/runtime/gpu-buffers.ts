@@ -122,7 +122,8 @@ async function reserveSlots(plan: LoadPlan, { device, ledger }: GpuContext, kv: 
   }
 }
 
-function largestBinding(plan: LoadPlan, limits: GPUSupportedLimits): number {
+/** Bytes of the largest buffer that the device binds, or that the plan takes it to bind. */
+export function largestBinding(plan: LoadPlan, limits: GPUSupportedLimits): number {
   const planned = plan.limits?.maxBufferBytes ?? Infinity;
   return Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize, planned);
 }

@@ -14,6 +14,7 @@
 import type { LoadPlan } from '../contract/plan.ts';
 import type { GrowthRequest, GrowthResult } from './decoder.ts';
 import { alignSize, bufferUsage, catchRefusal } from './gpu-allocation.ts';
+import { largestBinding } from './gpu-buffers.ts';
 import type { GpuBuffers } from './gpu-buffers.ts';
 import { toGpuError } from './gpu-errors.ts';
 import { copyHeads, createCache, createCaches, createSpare, destroyCaches, kvBufferBytes } from './gpu-kv-caches.ts';
@@ -60,9 +61,12 @@ export async function growKvCaches(
     let grown = false;
     if (granted !== null) {
       const { plan, allowance } = granted;
-      grown = await growLive(gpu, buffers, plan, liveTokens, fillTables);
-      if (grown) await growSlots(gpu, buffers, plan, expendable);
-      for (const buffer of allowance) buffer.destroy();
+      try {
+        grown = await growLive(gpu, buffers, plan, liveTokens, fillTables);
+        if (grown) await growSlots(gpu, buffers, plan, expendable);
+      } finally {
+        for (const buffer of allowance) buffer.destroy();
+      }
     }
     if (!grown) await refillSlots(gpu, buffers, forgotten);
     const lost = await gpu.lostSoon();
@@ -88,15 +92,15 @@ async function findRoom(
     const tableBytes = listTables(plan).reduce((sum, { sizeBytes }) => sum + alignSize(sizeBytes), 0);
     const extra: GPUBuffer[] = [];
     const allowance: GPUBuffer[] = [];
-    const take = (into: GPUBuffer[], label: string, totalBytes: number): void => {
-      for (let sum = 0; sum < totalBytes; sum += pieceBytes) {
-        const size = Math.min(pieceBytes, alignSize(totalBytes - sum));
+    const take = (into: GPUBuffer[], label: string, totalBytes: number, mostBytes: number): void => {
+      for (let sum = 0; sum < totalBytes; sum += mostBytes) {
+        const size = alignSize(Math.min(mostBytes, totalBytes - sum));
         into.push(gpu.ledger.createBuffer('staging', { label, size, usage: bufferUsage() }));
       }
     };
     const refusal = await catchRefusal(gpu.device, () => {
-      take(extra, 'room to grow', cacheBytes + tableBytes);
-      take(allowance, 'activation allowance', activationBytes);
+      take(extra, 'room to grow', cacheBytes + tableBytes, pieceBytes);
+      take(allowance, 'activation allowance', activationBytes, largestBinding(plan, gpu.device.limits));
     });
     for (const buffer of extra) buffer.destroy();
     if (refusal === null) return { plan, allowance };

@@ -127,18 +127,28 @@ test('sampled and penalised tokens, and those of transformers.js, are the same w
   expect(await memoryOf(slow)).toMatchObject({ contextTokens: 96 });
 });
 
-test('a device that is lost while the cache grows: rebuilt as it was asked for @long', async ({ app, openHub }) => {
+test('a parked conversation gives way; a device that is lost while the cache grows is rebuilt as it was asked for @long', async ({
+  app,
+  openHub,
+}) => {
   const { loader, worker } = await openTinyInWorker(app, openHub, 'tiny-qwen2');
   await meddle(worker);
   const { reference } = await readReference('tiny-qwen2');
   const { inputIds, ids } = reference.greedy;
   const model = await load(loader, { ...ON_GPU, contextTokens: { reserve: 32 } });
-  for (const [purpose, length] of [
-    ['growth', 40],
-    ['kvCache', 80],
-  ] as const) {
+  const parked = await generate(model, prompt(1), { max_new_tokens: 4, min_new_tokens: 4 });
+  await setFault(worker, { ...NO_ROOM, stays: false }); // until something was given back
+  const grown = await generate(model, inputIds, { max_new_tokens: 40 });
+  expect(grown).toMatchObject({ ids: ids.slice(0, 40), report: { path: 'gpu' } });
+  const { gpu, ...rest } = await memoryOf(model);
+  expect(rest).toEqual({ contextTokens: 64, conversations: 1 });
+  expect(gpu?.liveBytesByPurpose.kvCache).toBe(64 * KV_BYTES_PER_TOKEN);
+  const again = await generate(model, prompt(1), { max_new_tokens: 4, min_new_tokens: 4 });
+  expect(again).toMatchObject({ ids: parked.ids, report: { reusedTokens: 0 } });
+
+  for (const purpose of ['growth', 'kvCache'] as const) {
     await setFault(worker, { kind: 'lost', at: 'createBuffer', purpose, index: 1 });
-    expect(await failureOf(model, prompt(1, length)), purpose).toMatchObject({ code: 'device_lost', retryable: true });
+    expect(await failureOf(model, prompt(1, 80)), purpose).toMatchObject({ code: 'device_lost', retryable: true });
     const made = await generate(model, inputIds, { max_new_tokens: 40 });
     expect(made).toMatchObject({ ids: ids.slice(0, 40), report: { path: 'gpu' } });
     expect(await model.evaluate(({ info }) => info)).toMatchObject({ contextTokens: 32, maxContextTokens: 512 });

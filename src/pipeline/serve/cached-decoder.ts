@@ -112,13 +112,17 @@ export class CachedDecoder {
     if (!this.#decoder.grow || steps.length === 0) return this.explainCeiling();
     throwIfAborted(signal);
     const start = this.#seek(ids);
-    const { grown, forgotten } = await this.#decoder.grow({
-      steps,
-      liveTokens: start,
-      slots: this.#conversations.parked,
-    });
-    this.#conversations.forget(forgotten);
-    await this.#proveTokenLoopAgain(ids, start);
+    let grown: boolean;
+    try {
+      const slots = this.#conversations.parked;
+      const result = await this.#decoder.grow({ steps, liveTokens: start, slots });
+      grown = result.grown;
+      this.#conversations.forget(result.forgotten);
+      await this.#proveTokenLoopAgain(ids, start);
+    } catch (error) {
+      this.reset(); // nobody knows what was copied
+      throw error;
+    }
     throwIfAborted(signal);
     return grown ? null : this.#explainRefusal();
   }
