@@ -10,13 +10,13 @@ import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { RepositorySpec } from '../../hub/index.ts';
-import { openPage } from '../support/browser.ts';
+import { openPage, type BenchPage } from '../support/browser.ts';
 import { startHubProcess } from '../support/hub.ts';
 import { startPageServer } from '../support/page-server.ts';
 import { REPORT_FOLDER, writeReport, type Goal } from '../support/report.ts';
 import { median, round } from '../support/statistics.ts';
 import { makeSyntheticModel } from '../support/synthetic-model.ts';
-import type { DecodeRequest, DecodeResult, DecodeRound } from './page.ts';
+import type { DecodeRequest, DecodeRound, PrefillRound } from './page.ts';
 
 const BUNDLED = fileURLToPath(new URL('../../../public/models/firstlight/storyteller-2m', import.meta.url));
 
@@ -64,12 +64,14 @@ export async function run(args: string[]): Promise<void> {
         modelId,
         dtype: values.dtype as DecodeRequest['dtype'],
         tokens: Number(values.tokens),
-        rounds: Number(values.rounds),
-        prefillTokens: Number(values.prefill),
         sampling: values.sample ? { temperature: 0.8, topK: 50, topP: 1 } : null,
       };
       try {
-        results.push({ model: basename(modelId), result: (await page.call('measureDecode', request)) as DecodeResult });
+        const model = basename(modelId);
+        results.push({
+          model,
+          result: await measure(page, request, Number(values.rounds), Number(values.prefill)),
+        });
       } finally {
         await page.close();
       }
@@ -87,6 +89,42 @@ export async function run(args: string[]): Promise<void> {
     summaries,
     results,
   });
+}
+
+/** What one model gave. */
+interface DecodeResult {
+  readonly rounds: readonly DecodeRound[];
+  /** Null where the context is shorter. */
+  readonly prefill: { readonly tokens: number; readonly rounds: readonly PrefillRound[] } | null;
+}
+
+const CONTENDERS = ['tokenLoop', 'transformersOverOurs', 'plainSession'] as const;
+
+/** The contenders take turns; the first turn of each compiles kernels and does not count. */
+async function measure(
+  page: BenchPage,
+  request: DecodeRequest,
+  roundCount: number,
+  prefillTokens: number,
+): Promise<DecodeResult> {
+  const name = basename(request.modelId);
+  const contextTokens = (await page.call('open', request)) as number;
+  const rounds: DecodeRound[] = [];
+  for (let index = 0; index <= roundCount; index++) {
+    for (const contender of CONTENDERS) {
+      const one = (await page.call('decode', contender, index)) as DecodeRound;
+      console.log(`  ${name}, round ${index}: ${contender} ${round(one.tokensPerSecond)} tokens/s`);
+      if (index > 0) rounds.push(one);
+    }
+  }
+  const prefills: PrefillRound[] = [];
+  for (let index = 0; prefillTokens < contextTokens && index <= roundCount; index++) {
+    const one = (await page.call('prefill', prefillTokens, index)) as PrefillRound;
+    console.log(`  ${name}, prefill ${index}: ours ${round(one.oursMs)} ms, plain session ${round(one.plainMs)} ms`);
+    if (index > 0) prefills.push(one);
+  }
+  await page.call('close');
+  return { rounds, prefill: prefills.length > 0 ? { tokens: prefillTokens, rounds: prefills } : null };
 }
 
 interface Summary {
@@ -116,8 +154,8 @@ function summarize({ rounds, prefill }: DecodeResult): Summary {
     sameIds: new Set(Object.keys(all).map(idsOf)).size === 1,
     prefill: prefill && {
       tokens: prefill.tokens,
-      oursMs: median(prefill.oursMs),
-      plainMs: median(prefill.plainMs),
+      oursMs: median(prefill.rounds.map(({ oursMs }) => oursMs)),
+      plainMs: median(prefill.rounds.map(({ plainMs }) => plainMs)),
     },
   };
 }

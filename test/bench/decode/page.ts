@@ -1,6 +1,6 @@
 /**
  * Decoding three ways on one page: our token loop, transformers.js over our decoder, and transformers.js over a plain session.
- * `measureDecode` loads one model for all three and takes turns between them.
+ * One model is loaded for all three; whoever measures asks for one turn after another.
  */
 import type { PreTrainedModel } from '@huggingface/transformers';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
@@ -28,8 +28,6 @@ export interface DecodeRequest {
   readonly modelId: string;
   readonly dtype: 'fp32' | 'q8' | 'q4';
   readonly tokens: number;
-  readonly rounds: number;
-  readonly prefillTokens: number;
   readonly sampling: GenerateSettings['sampling'];
 }
 
@@ -50,19 +48,35 @@ export interface DecodeRound {
   readonly runMs: number | null;
 }
 
-/** What {@link measureDecode} found. */
-export interface DecodeResult {
-  readonly rounds: readonly DecodeRound[];
-  /** A prompt at once, of nothing in the cache, ms a round; null where the context is shorter. */
-  readonly prefill: {
-    readonly tokens: number;
-    readonly oursMs: readonly number[];
-    readonly plainMs: readonly number[];
-  } | null;
+/** A prompt at once, of nothing in the cache. */
+export interface PrefillRound {
+  readonly oursMs: number;
+  readonly plainMs: number;
 }
 
-async function measureDecode(request: DecodeRequest): Promise<DecodeResult> {
-  const { endpoint, modelId, dtype, tokens, rounds, sampling } = request;
+/** A model that all contenders share. */
+interface Arena {
+  readonly contextTokens: number;
+  decode(contender: DecodeRound['contender'], round: number): Promise<DecodeRound>;
+  prefill(tokenCount: number, round: number): Promise<PrefillRound>;
+  close(): Promise<void>;
+}
+
+let arena: Arena | null = null;
+
+void serveCalls({
+  /** Yields how many tokens fit. */
+  async open(request: DecodeRequest): Promise<number> {
+    arena = await openArena(request);
+    return arena.contextTokens;
+  },
+  decode: (contender: DecodeRound['contender'], round: number) => arena?.decode(contender, round),
+  prefill: (tokenCount: number, round: number) => arena?.prefill(tokenCount, round),
+  close: () => arena?.close(),
+});
+
+async function openArena(request: DecodeRequest): Promise<Arena> {
+  const { endpoint, modelId, dtype, tokens, sampling } = request;
   const loader = createLoader({ hub: { endpoint }, bundledBaseUrl: null });
   const plan = await loader.plan(modelId, { dtype, device: 'webgpu' });
   await loader.dispose();
@@ -144,10 +158,10 @@ async function measureDecode(request: DecodeRequest): Promise<DecodeResult> {
       },
     };
 
-  const results: DecodeRound[] = [];
-  for (let round = -1; round < rounds; round++) {
-    const prompt = [1, 5 + round + 1, 17, 40, 33];
-    for (const contender of ['tokenLoop', 'transformersOverOurs', 'plainSession'] as const) {
+  return {
+    contextTokens: plan.contextTokens,
+    async decode(contender, round) {
+      const prompt = [1, 5 + round, 17, 40, 33];
       decoder.reset();
       clock.submitMs.length = clock.runMs = 0;
       const ids: number[] = [];
@@ -158,37 +172,27 @@ async function measureDecode(request: DecodeRequest): Promise<DecodeResult> {
         firstTokenMs ||= performance.now() - startMs;
       });
       const totalMs = performance.now() - startMs;
-      if (round < 0) continue; // the first turn of each compiles kernels
       const waits = contender !== 'tokenLoop';
-      results.push({
+      return {
         contender,
         ids,
         firstTokenMs,
         tokensPerSecond: ((ids.length - 1) / (totalMs - firstTokenMs)) * 1000,
         scriptMs: waits ? (totalMs - clock.runMs) / ids.length : median(clock.submitMs),
         runMs: waits ? clock.runMs / ids.length : null,
-      });
-    }
-  }
-  const prefill =
-    request.prefillTokens < plan.contextTokens
-      ? { tokens: request.prefillTokens, oursMs: [] as number[], plainMs: [] as number[] }
-      : null;
-  for (let round = -1; prefill !== null && round < rounds; round++) {
-    const prompt = Array.from(
-      { length: prefill.tokens },
-      (_, index) => (index * 31 + round + 2) % plan.shape.vocabSize,
-    );
-    decoder.reset();
-    const oursMs = await timeOf(() => decoder.logitsFor(prompt, never));
-    const plainMs = await timeOf(() => peer.prefill(prompt));
-    if (round < 0) continue; // compiles
-    prefill.oursMs.push(oursMs);
-    prefill.plainMs.push(plainMs);
-  }
-  await peer.release();
-  await decoder.release();
-  return { rounds: results, prefill };
+      };
+    },
+    async prefill(tokenCount, round) {
+      const prompt = Array.from({ length: tokenCount }, (_, index) => (index * 31 + round + 1) % plan.shape.vocabSize);
+      decoder.reset();
+      const oursMs = await timeOf(() => decoder.logitsFor(prompt, never));
+      return { oursMs, plainMs: await timeOf(() => peer.prefill(prompt)) };
+    },
+    async close() {
+      await peer.release();
+      await decoder.release();
+    },
+  };
 }
 
 async function timeOf(work: () => Promise<unknown>): Promise<number> {
@@ -242,5 +246,3 @@ async function makeWeights(request: DecodeRequest, plan: LoadPlan): Promise<Map<
 function fileUrl({ endpoint, modelId }: DecodeRequest, path: string): string {
   return `${endpoint}/${modelId}/resolve/main/${path}`;
 }
-
-void serveCalls({ measureDecode });
