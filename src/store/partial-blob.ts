@@ -31,8 +31,8 @@ export interface PartialBlobOptions {
   readonly sizeBytes: number;
   /** Null where none is announced: the sha256 is computed and recorded. */
   readonly hash: ContentHash | null;
-  /** Bytes between two journal records. */
-  readonly checkpointBytes: number;
+  /** Bytes that a crash may cost, asked for anew each time: no more are ever written beyond the journal. */
+  readonly getLossBytes: () => number;
 }
 
 /** See the file's header. The blob's lock must be held from `open` to `close`, `finish` or `discard`. */
@@ -45,7 +45,9 @@ export class PartialBlob {
   /** Bytes on disk, by offset, that came before their turn to be hashed. */
   readonly #early = new Map<number, Uint8Array<ArrayBuffer>>();
   readonly #hashWaiters: (() => void)[] = [];
+  /** Written since the last checkpoint began; and what the one under way will have journalled. */
   #bytesSinceCheckpoint = 0;
+  #bytesInCheckpoint = 0;
   #checkpoint: Promise<void> | null = null;
   #closed = false;
 
@@ -163,10 +165,11 @@ export class PartialBlob {
 
   /** Journals if enough was written since the last time; a writer that awaits this never runs far ahead of the journal. */
   async checkpointIfDue(): Promise<void> {
-    if (this.#bytesSinceCheckpoint < this.#options.checkpointBytes) return;
-    if (!this.#checkpoint) void this.checkpoint().catch(() => undefined);
-    else if (this.#bytesSinceCheckpoint > 2 * this.#options.checkpointBytes)
-      await this.#checkpoint.catch(() => undefined);
+    const lossBytes = this.#options.getLossBytes();
+    // At half of it, so that nobody waits for a journal that keeps up.
+    if (!this.#checkpoint && this.#bytesSinceCheckpoint >= lossBytes / 2) void this.checkpoint().catch(() => undefined);
+    if (this.#bytesSinceCheckpoint + this.#bytesInCheckpoint >= lossBytes)
+      await this.#checkpoint?.catch(() => undefined);
   }
 
   /** Flushes, then journals what was on disk before the flush. */
@@ -178,6 +181,7 @@ export class PartialBlob {
       await this.#checkpoint;
     } finally {
       this.#checkpoint = null;
+      this.#bytesInCheckpoint = 0;
     }
   }
 
@@ -250,6 +254,7 @@ export class PartialBlob {
     const saving = this.#hash.save();
     saving.catch(() => undefined);
     const intervals = this.#intervals;
+    this.#bytesInCheckpoint = this.#bytesSinceCheckpoint;
     this.#bytesSinceCheckpoint = 0;
     try {
       this.#file.flush();

@@ -2,59 +2,34 @@
  * One blob on its way into the cache, for everybody in this worker who wants bytes of it.
  *
  * Wants come in (a range now, the whole file, "tell me when these bytes are there"); the transfer waits for the blob's
- * lock, opens what an earlier attempt left, offers the missing ranges to the connection pool, answers wants as bytes
- * arrive, verifies and records the full blob, and gives everything back as soon as nothing is wanted any more.
+ * lock, opens what an earlier attempt left, offers the missing ranges to the connection pool (blob-requests.ts performs them),
+ * answers wants as bytes arrive, verifies and records the full blob, and gives everything back as soon as nothing is wanted any more.
  * While another tab holds the lock, its progress is ours, and small ranges are asked of it.
  * Guarantees: at most one tab writes a blob; a want always ends: with its bytes, with an error, or with `aborted`.
  */
 import { isLoadError, LoadError, toErrorData, fromErrorData } from '../../contract/errors.ts';
 import type { RestartedFile } from '../../contract/cache.ts';
-import type { SnapshotFile } from '../../contract/snapshot.ts';
 import type { BlobFiles } from '../../store/blob-files.ts';
 import { withBlobLock } from '../../store/blob-lock.ts';
 import type { HasherFactory } from '../../store/file-hasher.ts';
-import { coversInterval, missingIntervals } from '../../store/intervals.ts';
+import { coversInterval } from '../../store/intervals.ts';
 import { PartialBlob } from '../../store/partial-blob.ts';
 import type { CacheRecords } from '../../store/records.ts';
 import type { BlobChannel } from './blob-channel.ts';
-import type { BodyBuffers } from './body-reader.ts';
-import type { ConnectionPool, RequestSource } from './connection-pool.ts';
+import { BlobRequests } from './blob-requests.ts';
+import type { BlobOrigin, RequestDeps } from './blob-requests.ts';
+import type { RequestSource } from './connection-pool.ts';
 import { openLeaderLink } from './leader-link.ts';
-import type { RangeSizer } from './range-sizer.ts';
-import type { RangeAnswer } from './range-request.ts';
-import { transferRange } from './transfer-range.ts';
-import type { RangeSink, ServerKnowledge } from './transfer-range.ts';
-import type { FetchTuning } from './tuning.ts';
+import type { ServerKnowledge } from './transfer-range.ts';
 import { WantList } from './want-list.ts';
 import type { WantKind } from './want-list.ts';
 
 /** What all transfers of a worker share. */
-export interface TransferDeps {
+export interface TransferDeps extends RequestDeps {
   readonly files: BlobFiles;
   readonly records: CacheRecords;
   readonly hashers: HasherFactory;
-  readonly pool: ConnectionPool;
-  readonly sizer: RangeSizer;
-  readonly buffers: BodyBuffers;
   readonly channel: BlobChannel;
-  readonly tuning: FetchTuning;
-}
-
-/** Where a blob's bytes come from. */
-export interface BlobOrigin {
-  readonly key: string;
-  readonly file: SnapshotFile;
-  readonly endpoint: string;
-  readonly token: string | null;
-  readonly modelId: string;
-  readonly commit: string;
-}
-
-interface RunningRequest {
-  readonly start: number;
-  end: number;
-  readonly abort: AbortController;
-  done: Promise<void>;
 }
 
 /** See the file's header. */
@@ -69,12 +44,11 @@ export class BlobTransfer implements RequestSource {
   readonly #origin: BlobOrigin;
   readonly #onIdle: () => void;
   readonly #wants = new WantList();
-  readonly #requests = new Set<RunningRequest>();
   #running: Promise<void> | null = null;
   #lockWait: AbortController | null = null;
+  /** While we hold the lock. */
   #partial: PartialBlob | null = null;
-  #stopping = false;
-  #streaming: RunningRequest | null = null;
+  #requests: BlobRequests | null = null;
   #failure: LoadError | null = null;
   #restart: RestartedFile['reason'] | null = null;
   #leaderBytes = 0;
@@ -123,15 +97,11 @@ export class BlobTransfer implements RequestSource {
 
   takeRequest(urgency: 'urgent' | 'bulk'): (() => Promise<void>) | null {
     const partial = this.#partial;
-    if (!partial || this.#stopping || this.#streaming || this.#failure || this.#restart) return null;
-    if (this.#server.wholeOnly && this.#requests.size > 0) return null;
+    if (!partial || this.#failure || this.#restart) return null;
     const kind = urgency === 'urgent' ? 'range' : 'whole';
-    const sizeBytes = this.#deps.sizer.next(this.#size - partial.doneBytes);
-    const range = this.#wants.findGap(kind, partial.intervals, this.#requests, sizeBytes);
-    if (!range) return null;
-    const request: RunningRequest = { ...range, abort: new AbortController(), done: Promise.resolve() };
-    this.#requests.add(request);
-    return () => (request.done = this.#perform(request));
+    return (
+      this.#requests?.take((asked, maxBytes) => this.#wants.findGap(kind, partial.intervals, asked, maxBytes)) ?? null
+    );
   }
 
   // --- the run ---
@@ -149,7 +119,6 @@ export class BlobTransfer implements RequestSource {
     const { key } = this.#origin;
     while (!this.#wants.isEmpty) {
       this.#failure = null;
-      this.#stopping = false;
       const lockWait = new AbortController();
       const lock = { granted: false };
       this.#lockWait = lockWait;
@@ -189,34 +158,57 @@ export class BlobTransfer implements RequestSource {
 
   /** Under the lock: from what is on disk to what is wanted. */
   async #lead(): Promise<void> {
-    const { files, records, hashers, tuning, buffers } = this.#deps;
+    const { files, records, hashers, buffers, sizer, budget } = this.#deps;
     const { key, file } = this.#origin;
     if (await this.#serveFromBlob()) return;
-    this.#partial = await PartialBlob.open({
+    const partial = await PartialBlob.open({
       files,
       records,
       hashers,
-      buffers: buffers.pieces,
+      buffers,
       key,
       sizeBytes: file.sizeBytes,
       hash: file.hash,
-      checkpointBytes: tuning.checkpointBytes,
+      getLossBytes: () => sizer.openBytes(budget.limit),
     });
+    const requests = this.#openRequests(partial);
+    this.#partial = partial;
+    this.#requests = requests;
     try {
-      while (!(await this.#step(this.#partial)));
+      while (!(await this.#step(partial, requests)));
     } finally {
-      await this.#stopRequests();
-      const partial = this.#partial;
+      await requests.stop();
+      this.#requests = null;
       this.#partial = null;
       this.#leaderBytes = partial.doneBytes;
+      // What has another version on the server by now is of no use to anybody.
+      if (this.#failure?.code === 'file_changed') await partial.discard().catch(() => undefined);
       await partial.close();
     }
     await this.#serveFromBlob();
   }
 
+  #openRequests(partial: PartialBlob): BlobRequests {
+    return new BlobRequests(this.#deps, this.#origin, partial, this.#server, {
+      onNetworkBytes: (count) => (this.networkBytes += count),
+      onChange: () => {
+        this.#sendProgress(partial.doneBytes);
+        this.#notify();
+      },
+      onRestart: (reason) => {
+        this.#restart = reason;
+        this.#notify();
+      },
+      onFailure: (error) => {
+        if (!this.#restart) this.#failure ??= this.#place(error);
+      },
+      onNotice: (message) => this.notices.push(message),
+    });
+  }
+
   /** One turn of the loop under the lock; true when there is nothing left to do. */
-  async #step(partial: PartialBlob): Promise<boolean> {
-    if (this.#restart) await this.#startOver(partial, this.#restart);
+  async #step(partial: PartialBlob, requests: BlobRequests): Promise<boolean> {
+    if (this.#restart) await this.#startOver(partial, requests, this.#restart);
     if (this.#failure) throw this.#failure;
     this.#wants.serve(({ kind, start, end }) =>
       kind !== 'whole' && coversInterval(partial.intervals, start, end) ? partial.read(start, end) : null,
@@ -226,7 +218,7 @@ export class BlobTransfer implements RequestSource {
       return true;
     }
     if (partial.isFull && this.#wants.has('whole')) {
-      await this.#stopRequests();
+      await requests.stop();
       try {
         await partial.finish();
         this.#sendProgress(this.#size, true);
@@ -241,16 +233,16 @@ export class BlobTransfer implements RequestSource {
         return false;
       }
     }
-    this.#abortUnwanted();
+    requests.abortUnwanted((range) => this.#wants.needs(range));
     const changed = new Promise<void>((resolve) => (this.#wake = resolve));
     this.#deps.pool.kick();
     await changed;
     return false;
   }
 
-  async #startOver(partial: PartialBlob, reason: RestartedFile['reason']): Promise<void> {
+  async #startOver(partial: PartialBlob, requests: BlobRequests, reason: RestartedFile['reason']): Promise<void> {
     const { path } = this.#origin.file;
-    await this.#stopRequests();
+    await requests.stop();
     this.#restart = null;
     if (this.restarts.includes(reason)) {
       await partial.discard();
@@ -264,121 +256,8 @@ export class BlobTransfer implements RequestSource {
     );
     this.#server.directUrl = null;
     await partial.reset();
-    this.#stopping = false;
     this.#failure = null;
-  }
-
-  async #perform(request: RunningRequest): Promise<void> {
-    const { file, endpoint, token, modelId, commit } = this.#origin;
-    const { tuning, buffers } = this.#deps;
-    const sink: RangeSink = {
-      buffers,
-      server: this.#server,
-      nextMissing: (position) => this.#nextMissing(position),
-      accept: (answer) => this.#accept(answer) && (!answer.whole || this.#beginStream(request)),
-      write: (offset, bytes) => this.#write(offset, bytes),
-      addNetworkBytes: (count) => {
-        this.networkBytes += count;
-      },
-    };
-    const startMs = performance.now();
-    try {
-      await transferRange({
-        request: {
-          url: file.url,
-          sizeBytes: file.sizeBytes,
-          endpoint,
-          token,
-          modelId,
-          commit,
-          path: file.path,
-          hasHash: file.hash !== null,
-        },
-        start: request.start,
-        end: request.end,
-        sink,
-        tuning,
-        signal: request.abort.signal,
-      });
-      this.#deps.sizer.report(request.end - request.start, performance.now() - startMs);
-    } catch (error) {
-      if (!request.abort.signal.aborted && !this.#restart && !this.#stopping) this.#failure ??= this.#place(error);
-    } finally {
-      this.#requests.delete(request);
-      if (this.#streaming === request) this.#streaming = null;
-      this.#notify();
-    }
-  }
-
-  #nextMissing(position: number): number {
-    const partial = this.#partial;
-    if (!partial) return this.#size;
-    return missingIntervals(partial.intervals, position, this.#size)[0]?.start ?? this.#size;
-  }
-
-  /** Whether an answer is of the version of the file that we have begun. */
-  #accept(answer: RangeAnswer): boolean {
-    const partial = this.#partial;
-    if (!partial || this.#stopping) return false;
-    const validator = answer.etag === null ? null : `${answer.address} ${answer.etag}`;
-    if (validator !== null) {
-      const known = partial.validator;
-      // Another mirror or host has validators of its own; there the hash decides.
-      if (known !== null && known !== validator && known.startsWith(`${answer.address} `)) {
-        this.#restartFor('file_changed');
-        return false;
-      }
-      partial.validator = validator;
-    }
-    return true;
-  }
-
-  async #write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
-    const partial = this.#partial;
-    if (!partial || this.#stopping) throw new LoadError('aborted', { retryable: true });
-    const gaps = missingIntervals(partial.intervals, offset, offset + bytes.byteLength);
-    const newBytes = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
-    if (newBytes === bytes.byteLength) partial.write(offset, bytes);
-    else {
-      // Written bytes are given away with their buffer, so that each gap needs one of its own.
-      for (const gap of gaps) partial.write(gap.start, bytes.slice(gap.start - offset, gap.end - offset));
-      this.#deps.buffers.pieces.give(bytes.buffer);
-    }
-    if (newBytes > 0) {
-      this.#sendProgress(partial.doneBytes);
-      this.#notify();
-      await partial.hashKeepsUp();
-      await partial.checkpointIfDue();
-    }
-    return newBytes;
-  }
-
-  /** A whole body is on its way: one is enough, and the other connections serve other files meanwhile. */
-  #beginStream(request: RunningRequest): boolean {
-    if (this.#streaming && this.#streaming !== request) return false;
-    if (!this.#streaming && this.#size > this.#deps.tuning.rangeBytes) {
-      this.notices.push(`The server gave ${this.#origin.file.path} as a whole, not in ranges.`);
-    }
-    this.#streaming = request;
-    request.end = this.#size;
-    for (const other of this.#requests) if (other !== request) other.abort.abort();
-    return true;
-  }
-
-  #restartFor(reason: RestartedFile['reason']): void {
-    this.#restart = reason;
-    this.#notify();
-  }
-
-  async #stopRequests(): Promise<void> {
-    this.#stopping = true;
-    const running = [...this.#requests];
-    for (const request of running) request.abort.abort();
-    await Promise.all(running.map((request) => request.done));
-  }
-
-  #abortUnwanted(): void {
-    for (const request of this.#requests) if (!this.#wants.needs(request)) request.abort.abort();
+    requests.resume();
   }
 
   /** Serves every want from the complete blob, if there is one; a file that does not fit its record is dropped. */

@@ -1,54 +1,45 @@
 /**
  * A response body, gathered into pieces that are worth a write.
  *
- * In: a body. Out: pieces of 1 MiB, or what has come in 100 ms, so that a slow line loses little
+ * In: a body. Out: pieces of up to 1 MiB, or what has come in 100 ms, so that a slow line loses little
  * to a crash and progress moves. Each write costs a system call, a message to the hash worker and an entry in the account.
  * Guarantees: when a read fails, what arrived before it is still there to be taken; buffers come from the pool, and go
  * on to whoever takes a piece.
  */
 import { BufferPool } from '../../base/buffer-pool.ts';
 
-/** Where the buffers of all connections come from, and where they go back to. */
-export interface BodyBuffers {
-  /** For pieces. Whoever is done with what {@link BodyReader.take} yielded gives it back here. */
-  readonly pieces: BufferPool;
-  /** For reads. */
-  readonly reads: BufferPool;
-}
-
-/** Buffers for so many connections at once. */
-export function createBodyBuffers(connections: number): BodyBuffers {
-  // A piece for each connection, those that come before their turn to be hashed, and those at the hash: dropping some only to
-  // make them anew leaves a garbage of megabytes.
-  return {
-    pieces: new BufferPool(PIECE_BYTES, 5 * connections),
-    reads: new BufferPool(READ_BYTES, connections),
-  };
+/** Where the buffers of all connections come from. Whoever is done with what {@link BodyReader.take} yielded gives it back. */
+export function createBodyBuffers(): BufferPool {
+  // Dropping some only to make them anew leaves a garbage of megabytes.
+  return new BufferPool(PIECE_BYTES, MAX_IDLE_BUFFERS);
 }
 
 const PIECE_BYTES = 1024 * 1024;
 
-/** What one read brings at most. A browser loses the buffer of a read that fails, so it reads beside the piece. */
-const READ_BYTES = 1024 * 1024;
+const MAX_IDLE_BUFFERS = 32;
+
+/** What one read brought is worth a write of its own from here on; less of it is copied together. */
+const OWN_PIECE_BYTES = 256 * 1024;
 
 const GATHER_MS = 100;
 
 /** See the file's header. */
 export class BodyReader {
   readonly #source: ByteSource;
-  readonly #pool: BufferPool; // of pieces
+  readonly #pool: BufferPool;
   readonly #limitBytes: number;
   #piece: ArrayBuffer;
   #lengthBytes = 0;
+  #isOwnPiece = false;
   #sinceMs = 0;
   #rest: Uint8Array = new Uint8Array();
 
   /** `limitBytes`: pieces are no larger, whatever the pool's buffers hold. */
-  constructor(body: ReadableStream<Uint8Array<ArrayBuffer>>, { pieces, reads }: BodyBuffers, limitBytes: number) {
-    this.#source = openSource(body, reads);
-    this.#pool = pieces;
-    this.#limitBytes = Math.min(limitBytes, pieces.sizeBytes);
-    this.#piece = pieces.take();
+  constructor(body: ReadableStream<Uint8Array<ArrayBuffer>>, pool: BufferPool, limitBytes: number) {
+    this.#source = openSource(body, pool);
+    this.#pool = pool;
+    this.#limitBytes = Math.min(limitBytes, pool.sizeBytes);
+    this.#piece = pool.take();
   }
 
   /** Bytes that {@link take} would yield. */
@@ -59,7 +50,7 @@ export class BodyReader {
   /** Whether the piece should be taken now; a full one must be. */
   get isDue(): boolean {
     const full = this.#lengthBytes === this.#limitBytes;
-    return full || (this.#lengthBytes > 0 && performance.now() - this.#sinceMs > GATHER_MS);
+    return full || this.#isOwnPiece || (this.#lengthBytes > 0 && performance.now() - this.#sinceMs > GATHER_MS);
   }
 
   /** Waits for bytes, to be gathered next; yields how many came from the network, null at the end. */
@@ -72,7 +63,10 @@ export class BodyReader {
 
   /** Moves what was read into the piece, as far as it goes; when the piece was taken, the rest. */
   gather(): void {
-    if (this.#lengthBytes === 0) this.#sinceMs = performance.now();
+    if (this.#lengthBytes === 0) {
+      if (this.#adopt()) return;
+      this.#sinceMs = performance.now();
+    }
     const count = Math.min(this.#rest.byteLength, this.#limitBytes - this.#lengthBytes);
     new Uint8Array(this.#piece, this.#lengthBytes).set(this.#rest.subarray(0, count));
     this.#lengthBytes += count;
@@ -83,8 +77,22 @@ export class BodyReader {
   take(): Uint8Array<ArrayBuffer> {
     const piece = new Uint8Array(this.#piece, 0, this.#lengthBytes);
     this.#lengthBytes = 0;
+    this.#isOwnPiece = false;
     this.#piece = this.#pool.take();
     return piece;
+  }
+
+  /** Makes a large read the piece, without a copy: the next read gets the piece's empty buffer. */
+  #adopt(): boolean {
+    const { byteLength, byteOffset } = this.#rest;
+    if (byteOffset !== 0 || byteLength < OWN_PIECE_BYTES || byteLength > this.#limitBytes) return false;
+    const buffer = this.#source.exchange(this.#piece);
+    if (!buffer) return false;
+    this.#piece = buffer;
+    this.#lengthBytes = byteLength;
+    this.#isOwnPiece = true;
+    this.#rest = new Uint8Array();
+    return true;
   }
 
   /** Ends the body; what was gathered can still be taken, once. */
@@ -100,6 +108,8 @@ export class BodyReader {
 
 interface ByteSource {
   read(): Promise<Uint8Array | null>;
+  /** The buffer that was read into last, for another one; null where it is not ours to give. */
+  exchange(buffer: ArrayBuffer): ArrayBuffer | null;
   cancel(): Promise<void>;
 }
 
@@ -118,6 +128,11 @@ function openSource(body: ReadableStream<Uint8Array<ArrayBuffer>>, pool: BufferP
       if (value) buffer = value.buffer;
       return value && value.byteLength > 0 ? value : null;
     },
+    exchange(next) {
+      const last = buffer;
+      buffer = next;
+      return last;
+    },
     async cancel() {
       await reader.cancel().catch(() => undefined);
       pool.give(buffer); // which a failed read has taken with it: the pool sees that
@@ -135,6 +150,7 @@ function openDefaultSource(body: ReadableStream<Uint8Array<ArrayBuffer>>): ByteS
         if (value.byteLength > 0) return value;
       }
     },
+    exchange: () => null,
     cancel: () => reader.cancel().catch(() => undefined),
   };
 }

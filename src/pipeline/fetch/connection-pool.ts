@@ -2,7 +2,8 @@
  * The connections: a bounded number of requests at once over all blobs. Pure scheduling, no I/O.
  *
  * Sources are asked in the order in which they joined: small urgent ranges of any source first, then the bulk of the
- * first source that has some, so that files finish in order and their hashes keep up.
+ * first source that has some, so that files finish in order and their hashes keep up. Bulk takes as many connections as the
+ * line needs (connection-budget.ts), urgent ranges take any that there may be.
  */
 
 /** Something that has requests to make. */
@@ -13,12 +14,14 @@ export interface RequestSource {
 
 /** See the file's header. */
 export class ConnectionPool {
-  readonly #limit: number;
+  readonly #most: number;
+  readonly #getBulkLimit: () => number;
   readonly #sources = new Set<RequestSource>();
   #active = 0;
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(most: number, getBulkLimit: () => number) {
+    this.#most = most;
+    this.#getBulkLimit = getBulkLimit;
   }
 
   join(source: RequestSource): void {
@@ -31,8 +34,8 @@ export class ConnectionPool {
 
   /** Starts what can be started. Call it whenever a source may have something new. */
   kick(): void {
-    while (this.#active < this.#limit) {
-      const request = this.#take('urgent') ?? this.#take('bulk');
+    while (this.#active < this.#most) {
+      const request = this.#take('urgent') ?? (this.#active < this.#getBulkLimit() ? this.#take('bulk') : null);
       if (!request) return;
       this.#active++;
       void request().finally(() => {

@@ -16,6 +16,7 @@ import { CONVERTER_VERSION } from '../fill/prepared-layout.ts';
 import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
 import { createBodyBuffers } from './body-reader.ts';
+import { ConnectionBudget } from './connection-budget.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { RangeSizer } from './range-sizer.ts';
 import { SnapshotSession } from './snapshot-session.ts';
@@ -44,14 +45,14 @@ export class FetchEngine {
   readonly #sessions = new Map<number, SnapshotSession>();
   readonly #operations = new Map<number, AbortController>();
   readonly #transfers = new Map<string, BlobTransfer>();
-  readonly #buffers = createBodyBuffers(DEFAULT_TUNING.connections);
+  readonly #buffers = createBodyBuffers();
   readonly #hashers: HasherFactory;
   #deps: Promise<SessionDeps> | null = null;
   #sweep: Promise<void> = Promise.resolve();
   #nextSession = 1;
 
   constructor(options: { readonly createHashWorker: () => Worker }) {
-    this.#hashers = new HasherFactory(options.createHashWorker, this.#buffers.pieces);
+    this.#hashers = new HasherFactory(options.createHashWorker, this.#buffers);
   }
 
   /** Opens the store and clears what a crash left. @throws LoadError `storage_unavailable` */
@@ -150,13 +151,15 @@ export class FetchEngine {
       () => undefined,
       () => undefined,
     );
+    const budget = new ConnectionBudget(tuning.connections);
     const transferDeps = {
       files,
       records,
       tuning,
       hashers: this.#hashers,
       buffers: this.#buffers,
-      pool: new ConnectionPool(tuning.connections),
+      budget,
+      pool: new ConnectionPool(tuning.connections, () => budget.limit),
       sizer: new RangeSizer(tuning),
       channel: new BlobChannel(),
     };

@@ -39,8 +39,11 @@ export interface RangeAnswer {
   readonly end: number;
   readonly whole: boolean;
   readonly body: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** A strong validator, or null. */
+  /** As they were sent; null where the server sent none, or hides them from this page. */
   readonly etag: string | null;
+  readonly lastModified: string | null;
+  /** The ETag where it promises equal bytes. */
+  readonly strongEtag: string | null;
   /** Where the bytes came from, without the query (which may be a signature). */
   readonly address: string;
   /** The address after redirects, null without any: later ranges may ask there directly. Never stored or logged. */
@@ -103,7 +106,9 @@ function readAnswer(request: RangeRequest, response: Response): RangeAnswer {
   const finalUrl = response.url || request.url;
   const common = {
     body,
-    etag: readStrongEtag(response.headers.get('ETag')),
+    etag: response.headers.get('ETag'),
+    lastModified: response.headers.get('Last-Modified'),
+    strongEtag: readStrongEtag(response.headers.get('ETag')),
     address: toSafeUrl(finalUrl),
     redirectedUrl: response.redirected ? finalUrl : null,
   };

@@ -15,26 +15,37 @@ const LONG_MS = 2_000;
 
 /** One for all files of a worker: they share the line. */
 export class RangeSizer {
-  readonly #tuning: Pick<FetchTuning, 'rangeBytes' | 'maxRangeBytes' | 'connections'>;
+  readonly #tuning: Pick<FetchTuning, 'rangeBytes' | 'maxOpenBytes'>;
   #sizeBytes: number;
 
-  constructor(tuning: Pick<FetchTuning, 'rangeBytes' | 'maxRangeBytes' | 'connections'>) {
+  constructor(tuning: Pick<FetchTuning, 'rangeBytes' | 'maxOpenBytes'>) {
     this.#tuning = tuning;
     this.#sizeBytes = tuning.rangeBytes;
   }
 
-  /** Bytes to ask for where `leftBytes` of the file are missing still. */
-  next(leftBytes: number): number {
-    const share = Math.ceil(leftBytes / this.#tuning.connections);
-    return Math.max(this.#tuning.rangeBytes, Math.min(this.#sizeBytes, share));
+  /** Bytes to ask for where `leftBytes` of the file are missing still and so many connections share them. */
+  next(leftBytes: number, connections: number): number {
+    const share = Math.ceil(leftBytes / connections);
+    return Math.max(this.#tuning.rangeBytes, Math.min(this.#bound(connections), share));
+  }
+
+  /** A range a connection. */
+  openBytes(connections: number): number {
+    return connections * this.#bound(connections);
   }
 
   /** A range of this size has come. */
   report(sizeBytes: number, elapsedMs: number): void {
+    const { rangeBytes, maxOpenBytes } = this.#tuning;
+    if (elapsedMs > LONG_MS) this.#sizeBytes = Math.max(rangeBytes, Math.min(this.#sizeBytes, sizeBytes) / 2);
     // A smaller one, at a file's end, says nothing about this size.
-    if (sizeBytes < this.#sizeBytes) return;
-    const { rangeBytes, maxRangeBytes } = this.#tuning;
-    if (elapsedMs < SHORT_MS) this.#sizeBytes = Math.min(Math.max(maxRangeBytes, rangeBytes), 2 * this.#sizeBytes);
-    else if (elapsedMs > LONG_MS) this.#sizeBytes = Math.max(rangeBytes, this.#sizeBytes / 2);
+    else if (elapsedMs < SHORT_MS && sizeBytes >= this.#sizeBytes) {
+      this.#sizeBytes = Math.min(Math.max(maxOpenBytes, rangeBytes), 2 * this.#sizeBytes);
+    }
+  }
+
+  #bound(connections: number): number {
+    const { rangeBytes, maxOpenBytes } = this.#tuning;
+    return Math.max(rangeBytes, Math.min(this.#sizeBytes, Math.floor(maxOpenBytes / connections)));
   }
 }

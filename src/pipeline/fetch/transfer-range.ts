@@ -5,11 +5,12 @@
  * sink at their true offset only; what arrived before a failure is kept and not asked for again; attempts without a new
  * byte are bounded; silence ends an attempt; nothing is left running once the promise settles.
  */
+import type { BufferPool } from '../../base/buffer-pool.ts';
 import { retry } from '../../base/retry.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
 import { BodyReader } from './body-reader.ts';
-import type { BodyBuffers } from './body-reader.ts';
+import type { ConnectionTurn } from './connection-budget.ts';
 import { requestRange } from './range-request.ts';
 import type { RangeAnswer, RangeRequest } from './range-request.ts';
 import type { FetchTuning } from './tuning.ts';
@@ -22,11 +23,18 @@ export interface RangeSink {
   accept(answer: RangeAnswer): boolean;
   /** Takes over bytes of the file at `offset`; how many of them were new. Awaiting it is the backpressure. */
   write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<number>;
-  addNetworkBytes(count: number): void;
+  /** A body begins: the account of what it brings. */
+  openAccount(): BodyAccount;
   /** Where its buffers come from; what is written goes back there once it has been hashed. */
-  readonly buffers: BodyBuffers;
+  readonly buffers: BufferPool;
   /** Shared by all connections of the file. */
   readonly server: ServerKnowledge;
+}
+
+/** What one body brings, told as it comes. */
+export interface BodyAccount {
+  add(turn: ConnectionTurn): void;
+  close(): void;
 }
 
 /** What one connection learns of a file's server and all of them use. */
@@ -173,7 +181,8 @@ async function readBody(
   tuning: FetchTuning,
   events: AttemptEvents,
 ): Promise<void> {
-  const reader = new BodyReader(answer.body, sink.buffers, tuning.checkpointBytes);
+  const reader = new BodyReader(answer.body, sink.buffers, tuning.rangeBytes);
+  const account = sink.openAccount();
   let position = answer.start;
   const writeOut = async (): Promise<void> => {
     if (reader.gatheredBytes === 0) return;
@@ -186,21 +195,27 @@ async function readBody(
   try {
     let receivedBytes = 0;
     for (;;) {
+      const startMs = performance.now();
       watch.start(tuning.stallTimeoutMs);
       const count = await reader.read();
       watch.pause();
       if (count === null) break;
-      sink.addNetworkBytes(count);
+      const readMs = performance.now();
       receivedBytes += count;
-      if (answer.start + receivedBytes > answer.end) throw lengthError(answer, path, answer.start + receivedBytes);
-      reader.gather();
-      while (reader.isDue) {
-        await writeOut();
+      try {
+        if (answer.start + receivedBytes > answer.end) throw lengthError(answer, path, answer.start + receivedBytes);
         reader.gather();
+        while (reader.isDue) {
+          await writeOut();
+          reader.gather();
+        }
+      } finally {
+        account.add({ sizeBytes: count, networkMs: readMs - startMs, behindMs: performance.now() - readMs });
       }
     }
     if (answer.start + receivedBytes !== answer.end) throw lengthError(answer, path, answer.start + receivedBytes);
   } finally {
+    account.close();
     await reader.close();
     // Whatever ended it, bytes that arrived are kept.
     await writeOut().finally(() => reader.release());

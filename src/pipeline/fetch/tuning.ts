@@ -4,14 +4,12 @@
 
 /** How the fetch stage behaves. Sizes in bytes, times in ms. */
 export interface FetchTuning {
-  /** Requests at once, over all files. HTTP/1.1 gives a host six connections; HTTP/2 needs no more to fill a line. */
+  /** Requests at once, over all files, at most. HTTP/1.1 gives a host six connections; HTTP/2 needs no more to fill a line. */
   readonly connections: number;
   /** Bytes a range request asks for at least. Small enough that a lost answer costs little, large enough to hide a round trip. */
   readonly rangeBytes: number;
-  /** And at most, on a fast line: there requests cost more than the bytes they bring. */
-  readonly maxRangeBytes: number;
-  /** Bytes written between two journal records. With the bytes in flight this bounds what a crash loses. */
-  readonly checkpointBytes: number;
+  /** Bytes asked for at once, over all connections: what a crash may cost on a fast line. There few, long ranges do best. */
+  readonly maxOpenBytes: number;
   /** No byte for so long: the request is given up and asked again. */
   readonly stallTimeoutMs: number;
   /** No status line for so long. Longer than a stall: servers fetch cold objects before they answer. */
@@ -28,8 +26,7 @@ export interface FetchTuning {
 export const DEFAULT_TUNING: FetchTuning = {
   connections: 6,
   rangeBytes: 2 * 1024 * 1024,
-  maxRangeBytes: 8 * 1024 * 1024,
-  checkpointBytes: 12 * 1024 * 1024,
+  maxOpenBytes: 48 * 1024 * 1024,
   stallTimeoutMs: 20_000,
   headersTimeoutMs: 60_000,
   maxAttempts: 7,

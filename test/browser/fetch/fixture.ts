@@ -14,8 +14,7 @@ import type { DownloadOutcome, TabWorker } from './harness/tab.worker.ts';
 /** Waits short enough for tests. */
 export const QUICK: Partial<FetchTuning> = {
   rangeBytes: 256 * 1024,
-  maxRangeBytes: 256 * 1024,
-  checkpointBytes: 256 * 1024,
+  maxOpenBytes: 6 * 256 * 1024,
   stallTimeoutMs: 600,
   headersTimeoutMs: 1_500,
   firstDelayMs: 20,

@@ -20,7 +20,7 @@ function makeSource(name: string, log: string[], bulk: number, urgent = 0): Requ
 
 it('bounds the requests, urgent ones of any source first, then the bulk in order', async () => {
   const log: string[] = [];
-  const pool = new ConnectionPool(3);
+  const pool = new ConnectionPool(3, () => 3);
   const first = makeSource('first', log, 3);
   const second = makeSource('second', log, 2, 1);
   pool.join(first);
@@ -35,4 +35,25 @@ it('bounds the requests, urgent ones of any source first, then the bulk in order
   for (const end of [...first.ends, ...second.ends]) end();
   await new Promise((resolve) => setTimeout(resolve));
   expect(log).toHaveLength(4);
+});
+
+it('lets bulk have as many connections as the line needs, and an urgent range one more', async () => {
+  const log: string[] = [];
+  const limit = { now: 1 };
+  const pool = new ConnectionPool(3, () => limit.now);
+  const bulk = makeSource('bulk', log, 4);
+  const urgent = makeSource('header', log, 0, 1);
+  pool.join(bulk);
+  pool.kick();
+  expect(log).toEqual(['bulk bulk']);
+  pool.join(urgent);
+  pool.kick();
+  expect(log.slice(1)).toEqual(['header urgent']);
+  limit.now = 3;
+  pool.kick();
+  expect(log.slice(2)).toEqual(['bulk bulk']);
+  limit.now = 1;
+  bulk.ends.shift()?.();
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(log).toHaveLength(3);
 });

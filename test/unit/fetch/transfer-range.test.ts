@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { LoadError } from '../../../src/contract/errors.ts';
 import { createBodyBuffers } from '../../../src/pipeline/fetch/body-reader.ts';
-import { transferRange, type RangeSink } from '../../../src/pipeline/fetch/transfer-range.ts';
+import { transferRange, type BodyAccount, type RangeSink } from '../../../src/pipeline/fetch/transfer-range.ts';
 import { DEFAULT_TUNING } from '../../../src/pipeline/fetch/tuning.ts';
 import { addInterval, missingIntervals, type Interval } from '../../../src/store/intervals.ts';
 import { startHub, type FaultRule, type Hub } from '../../hub/index.ts';
@@ -24,11 +24,12 @@ afterAll(() => hub.close());
 beforeEach(() => hub.behave());
 
 class MemorySink implements RangeSink {
-  readonly buffers = createBodyBuffers(1);
+  readonly buffers = createBodyBuffers();
   readonly bytes = new Uint8Array(SIZE);
   readonly server = { directUrl: null as string | null, rangesWork: false, wholeOnly: false };
   intervals: readonly Interval[] = [];
   networkBytes = 0;
+  openBodies = 0;
   whole = 0;
 
   nextMissing(position: number): number {
@@ -47,8 +48,12 @@ class MemorySink implements RangeSink {
     return fresh.reduce((sum, gap) => sum + gap.end - gap.start, 0);
   }
 
-  addNetworkBytes(count: number): void {
-    this.networkBytes += count;
+  openAccount(): BodyAccount {
+    this.openBodies++;
+    return {
+      add: ({ sizeBytes }) => (this.networkBytes += sizeBytes),
+      close: () => this.openBodies--,
+    };
   }
 }
 
