@@ -108,18 +108,31 @@ export function createModelCache(using: <T>(work: (worker: WorkerLink) => Promis
   };
 }
 
-/** Plain data with the two names only: a whole {@link CacheEntry} may stand for itself. */
+/** Plain data with the names only: a whole {@link CacheEntry} may stand for itself. */
 function checkSelector(selector: unknown): CacheSelector {
-  const { modelId, commit } = (typeof selector === 'object' && selector !== null ? selector : {}) as {
+  const { modelId, commit, endpoint } = (typeof selector === 'object' && selector !== null ? selector : {}) as {
     readonly modelId?: unknown;
     readonly commit?: unknown;
+    readonly endpoint?: unknown;
   };
-  if (typeof modelId !== 'string' || modelId === '') {
+  if (!isName(modelId)) {
     throw invalid('A selector names a model: {modelId}, or {modelId, commit} for one snapshot.', 'modelId');
   }
-  if (commit === undefined) return { modelId };
-  if (typeof commit === 'string' && commit !== '') return { modelId, commit };
-  throw invalid(`The commit of ${modelId} must be a commit in full; leave it out for all of them.`, 'commit');
+  if (commit !== undefined && !isName(commit)) {
+    throw invalid(`The commit of ${modelId} must be a commit in full; leave it out for all of them.`, 'commit');
+  }
+  if (endpoint !== undefined && !isName(endpoint)) {
+    throw invalid(`The endpoint of ${modelId} must be an address; leave it out for all of them.`, 'endpoint');
+  }
+  return {
+    modelId,
+    ...(commit === undefined ? {} : { commit }),
+    ...(endpoint === undefined ? {} : { endpoint: endpoint.replace(/\/+$/u, '') }),
+  };
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === 'string' && value !== '';
 }
 
 function checkList(keep: unknown): readonly unknown[] {

@@ -88,10 +88,16 @@ export interface CacheUsage {
   readonly persisted: boolean;
 }
 
-/** A snapshot by name, as delete, pin, prune and verify take it. Without a commit: every snapshot of the model. */
+/**
+ * A snapshot by name, as delete, pin, prune and verify take it. Without a commit: every snapshot of the model; without an
+ * endpoint: from wherever it came. A hub and its mirror are two endpoints: what was loaded from both is two snapshots, each with
+ * its own branches, pin and time of last use, over the same blobs.
+ */
 export interface CacheSelector {
   readonly modelId: string;
   readonly commit?: string;
+  /** As {@link CacheEntry.endpoint} has it. */
+  readonly endpoint?: string;
 }
 
 /** A snapshot by all of its names. */

@@ -16,7 +16,16 @@ import type {
   VerifyResult,
 } from '../contract/cache.ts';
 import { BlobFiles } from '../store/blob-files.ts';
-import { deleteAll, deleteSnapshots, listCache, measureChecks, pin, prune, verify } from '../store/catalog.ts';
+import {
+  deleteAll,
+  deleteSnapshots,
+  isSelected,
+  listCache,
+  measureChecks,
+  pin,
+  prune,
+  verify,
+} from '../store/catalog.ts';
 import type { CacheStore } from '../store/catalog.ts';
 import { readUsage } from '../store/quota.ts';
 import { CacheRecords } from '../store/records.ts';
@@ -148,8 +157,4 @@ async function listNames(records: CacheRecords): Promise<ReadonlyMap<string, Cac
 async function listSizes(files: BlobFiles): Promise<ReadonlyMap<string, number>> {
   const stored = [...(await files.listPartial()), ...(await files.listBlobs()), ...(await files.prepared.list())];
   return new Map(stored.map(({ key, sizeBytes }) => [key, sizeBytes]));
-}
-
-function isSelected(selector: CacheSelector, name: Pick<CachedSnapshotName, 'modelId' | 'commit'>): boolean {
-  return selector.modelId === name.modelId && (selector.commit === undefined || selector.commit === name.commit);
 }

@@ -17,13 +17,22 @@ import { readJournal, toBlobKey } from './journal.ts';
 import { dropPrepared, findPreparedDamage, sweepPrepared } from './prepared.ts';
 import type { PreparedRecord } from './prepared-record.ts';
 import { isMadeFrom } from './prepared-record.ts';
-import { toRefKey } from './records.ts';
+import { toRefKey, toSnapshotKey } from './records.ts';
 import type { BlobRecord, CacheRecords, RecordChange, SnapshotName, UsageRecord } from './records.ts';
 
 /** Records and bytes. */
 export interface CacheStore {
   readonly files: BlobFiles;
   readonly records: CacheRecords;
+}
+
+/** Whether a selector means this snapshot. */
+export function isSelected({ modelId, commit, endpoint }: CacheSelector, name: SnapshotName): boolean {
+  return (
+    modelId === name.modelId &&
+    (commit === undefined || commit === name.commit) &&
+    (endpoint === undefined || endpoint === name.endpoint)
+  );
 }
 
 /** Every snapshot that loading has touched, most recently used first. */
@@ -56,6 +65,16 @@ export async function readStatus(
   );
 }
 
+/** Bytes that deleting all of these snapshots would free: their blobs, but for those that others need too. */
+export async function measureFreeable(store: CacheStore, names: readonly SnapshotName[]): Promise<number> {
+  const blobSets = await listBlobSets(await readView(store.records));
+  const doomed = new Set(names.map(toSnapshotKey));
+  const kept = new Set([...blobSets].flatMap(([key, blobs]) => (doomed.has(key) ? [] : [...blobs])));
+  const freed = new Set([...blobSets].flatMap(([key, blobs]) => (doomed.has(key) ? [...blobs] : [])));
+  const stored = [...(await store.files.listBlobs()), ...(await store.files.listPartial())];
+  return stored.reduce((sum, { key, sizeBytes }) => (freed.has(key) && !kept.has(key) ? sum + sizeBytes : sum), 0);
+}
+
 /**
  * Deletes snapshots and the bytes that nothing else needs. What a tab is using stays and is named in `inUse`.
  */
@@ -66,7 +85,7 @@ export async function deleteSnapshots(
   const deleted: string[] = [];
   const inUse: string[] = [];
   for (const [key, name] of await listNames(store.records)) {
-    if (!selectors.some((selector) => matches(selector, name))) continue;
+    if (!selectors.some((selector) => isSelected(selector, name))) continue;
     const done = await tryUnusedSnapshot(key, async () => {
       await deleteSnapshot(store, key);
       return true;
@@ -90,7 +109,7 @@ export async function prune(
   keep: readonly CacheSelector[],
 ): Promise<{ readonly deleted: readonly string[]; readonly inUse: readonly string[] }> {
   const entries = await listCache(store);
-  const doomed = entries.filter((entry) => !entry.pinned && !keep.some((selector) => matches(selector, entry)));
+  const doomed = entries.filter((entry) => !entry.pinned && !keep.some((selector) => isSelected(selector, entry)));
   return deleteSnapshots(store, doomed);
 }
 
@@ -98,7 +117,7 @@ export async function prune(
 export async function pin(store: CacheStore, selector: CacheSelector, pinned: boolean): Promise<boolean> {
   let found = false;
   for (const [key, usage] of await store.records.listUsage()) {
-    if (!matches(selector, usage)) continue;
+    if (!isSelected(selector, usage)) continue;
     await store.records.updateUsage(key, (current) => (current ? { ...current, pinned } : null));
     found = true;
   }
@@ -221,7 +240,7 @@ async function listChecks(store: CacheStore, selector: CacheSelector): Promise<r
   const view = await readView(store.records);
   const blobSets = await listBlobSets(view);
   const checks = new Map<string, Check>();
-  const selected = [...view.snapshots].filter(([, snapshot]) => matches(selector, snapshot));
+  const selected = [...view.snapshots].filter(([, snapshot]) => isSelected(selector, snapshot));
   for (const [, { commit, files }] of selected) {
     for (const file of files) {
       const blob = view.blobs.get(await toBlobKey(file));
@@ -330,10 +349,6 @@ async function findDamage(
   if (file.size !== blob.sizeBytes) return `${file.size} bytes instead of ${blob.sizeBytes}`;
   const actual = await hashBlob(blob.hash.algorithm, file, onPiece);
   return actual === blob.hash.hex ? null : `${blob.hash.algorithm} is ${actual} instead of ${blob.hash.hex}`;
-}
-
-function matches(selector: CacheSelector, name: SnapshotName): boolean {
-  return selector.modelId === name.modelId && (selector.commit === undefined || selector.commit === name.commit);
 }
 
 function isRefTo(ref: RefRecord, snapshot: SnapshotName): boolean {

@@ -8,7 +8,7 @@
 import { LoadError } from '../contract/errors.ts';
 import type { CacheEntry, CacheUsage } from '../contract/cache.ts';
 import type { BlobFiles } from './blob-files.ts';
-import { deleteSnapshots, listCache } from './catalog.ts';
+import { deleteSnapshots, listCache, measureFreeable } from './catalog.ts';
 import type { CacheStore } from './catalog.ts';
 import { dropPrepared } from './prepared.ts';
 import { toSnapshotKey } from './records.ts';
@@ -56,7 +56,8 @@ export async function ensureRoom(store: CacheStore, neededBytes: number, keepKey
     .filter((entry) => !entry.pinned && toSnapshotKey(entry) !== keepKey && entry.sizeBytes > 0)
     .sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
   const prepared = [...(await store.records.listPrepared()).values()].sort((a, b) => a.usedAtMs - b.usedAtMs);
-  if (neededBytes <= freeBytes + sumSizes(candidates) + sumSizes(prepared)) {
+  const freeableBytes = (await measureFreeable(store, candidates)) + sumSizes(prepared);
+  if (neededBytes <= freeBytes + freeableBytes) {
     for (const { key, sizeBytes } of prepared) {
       if (!(await dropPrepared(store, key))) continue;
       evicted.preparedBytes += sizeBytes;

@@ -3,7 +3,7 @@
  */
 import type { CDPSession } from '@playwright/test';
 import type { Hub } from '../../hub/index.ts';
-import { expect, MODEL, SHARDS, test, TOTAL_BYTES, type Tab } from './fixture.ts';
+import { expect, MODEL, sentBytes, SHARDS, startTestHub, test, TOTAL_BYTES, type Tab } from './fixture.ts';
 
 const OTHER = 'tests/other';
 const WEIGHTS = 'model.safetensors';
@@ -144,4 +144,59 @@ test('verify finds a damaged blob and drops it; the next load fetches only that'
   const { summary } = await tab.download();
   expect(summary).toMatchObject({ networkBytes: 2_500_003 });
   await tab.expectOriginals(hub);
+});
+
+test.describe('the same commit from a hub and from its mirror', () => {
+  test('crosses the network once; two snapshots, each listed, pinned and deleted by itself', async ({ tab, hub }) => {
+    const mirror = await startTestHub();
+    try {
+      await tab.download();
+      await tab.call('close');
+      await tab.call('open', mirror.endpoint, MODEL);
+      expect((await tab.download()).summary).toMatchObject({ networkBytes: 0, cachedBytes: TOTAL_BYTES });
+      expect(sentBytes(mirror)).toBe(0);
+      const both = { commit: hub.commitOf(MODEL).sha, revisions: ['main'], complete: true, ownBytes: 0, pinned: false };
+      expect(await tab.call('list')).toMatchObject([
+        { ...both, endpoint: mirror.endpoint },
+        { ...both, endpoint: hub.endpoint },
+      ]);
+
+      await tab.call('close');
+      await tab.call('pin', { modelId: MODEL, endpoint: hub.endpoint }, true);
+      expect((await tab.call('prune', [])).deleted).toEqual([expect.stringContaining(mirror.endpoint)]);
+      expect(await tab.call('list')).toMatchObject([
+        { endpoint: hub.endpoint, complete: true, pinned: true, ownBytes: TOTAL_BYTES },
+      ]);
+      expect((await tab.call('listFiles')).blobs).toBe(SHARDS.length);
+      expect((await tab.call('remove', [{ modelId: MODEL, endpoint: mirror.endpoint }])).deleted).toEqual([]);
+      expect((await tab.call('remove', [{ modelId: MODEL }])).deleted).toHaveLength(1);
+      expect((await tab.call('listFiles')).blobs).toBe(0);
+    } finally {
+      await mirror.close();
+    }
+  });
+
+  test('what a pinned snapshot shares is not counted as room: nothing is evicted in vain', async ({ tab, hub }) => {
+    const mirror = await startTestHub();
+    try {
+      for (const { endpoint } of [hub, mirror]) {
+        await tab.call('open', endpoint, MODEL);
+        await tab.download();
+        await tab.call('close');
+      }
+      await tab.call('pin', { modelId: MODEL, endpoint: hub.endpoint }, true);
+      await hub.addRepository(OTHER, {
+        main: { files: { [WEIGHTS]: { synthetic: { seed: 9, sizeBytes: 4_000_000 } } } },
+      });
+      await tab.call('open', hub.endpoint, OTHER);
+      await setQuota(tab, 2_000_000);
+      await tab.downloadFails('quota_exceeded', [WEIGHTS]);
+      const endpoints = (await tab.call('list'))
+        .filter(({ modelId }) => modelId === MODEL)
+        .map((entry) => entry.endpoint);
+      expect(endpoints.sort()).toEqual([hub.endpoint, mirror.endpoint].sort());
+    } finally {
+      await mirror.close();
+    }
+  });
 });

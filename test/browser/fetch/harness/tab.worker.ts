@@ -10,6 +10,7 @@ import type { Snapshot } from '../../../../src/contract/snapshot.ts';
 import { openFetchService, type FetchService, type SnapshotFiles } from '../../../../src/pipeline/fetch/service.ts';
 import type { FetchTuning } from '../../../../src/pipeline/fetch/tuning.ts';
 import { resolveSnapshot } from '../../../../src/pipeline/resolve.ts';
+import { resolveStatic } from '../../../../src/pipeline/sources/resolve-static.ts';
 import { BlobFiles } from '../../../../src/store/blob-files.ts';
 import * as catalog from '../../../../src/store/catalog.ts';
 import { createStreamHash } from '../../../../src/store/hashing.ts';
@@ -52,6 +53,14 @@ export class TabWorker {
       ? { ...snapshot, files: snapshot.files.map((file) => ({ ...file, hash: null })) }
       : snapshot;
     this.#files = await this.#getService().openSnapshot(this.#snapshot, { endpoint, token });
+    return snapshot.files.map((file) => file.path);
+  }
+
+  /** A folder of a static server, as far as it has no hashes. */
+  async openStatic(modelId: string, baseUrl: string): Promise<string[]> {
+    const snapshot = await resolveStatic({ modelId, baseUrl, offline: false }, { records: this.#records });
+    this.#snapshot = snapshot;
+    this.#files = await this.#getService().openSnapshot(snapshot, { endpoint: baseUrl, token: null });
     return snapshot.files.map((file) => file.path);
   }
 
