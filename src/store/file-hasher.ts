@@ -114,8 +114,8 @@ export class HasherFactory {
   }
 }
 
-/** Six connections with 2 MiB each, but for the one whose turn it is. */
-const MAX_KEPT_BYTES = 8 * 1024 * 1024;
+/** On a line that is so fast that this is soon full, few connections bring little before its turn. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 
 /** A message to a worker costs more than hashing a small file. */
 const WORKER_FROM_BYTES = 1024 * 1024;

@@ -5,19 +5,15 @@
  * Firefox 100 ms at least.
  */
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
-import puppeteer, { type Browser, type Page } from 'puppeteer-core';
+import type { Page } from 'puppeteer-core';
 import { build, preview } from 'vite';
 import { startHub } from '../hub/index.ts';
 import { divergence, KL_BOUND } from '../e2e/divergence.ts';
 import { checkpointFolder, readReference } from '../e2e/support.ts';
+import { findFirefox, startFirefox } from './browser.ts';
 
 const MODELS = ['storyteller-2m', 'tiny-llama', 'tiny-qwen2-tied'];
 const DTYPES = ['fp16', 'q4f16'] as const;
-
-/** Where Mesa's software driver describes itself. */
-const LAVAPIPE = '/usr/share/vulkan/icd.d/lvp_icd.x86_64.json';
 
 /** Positions of the scored text; more of them only take longer. */
 const POSITIONS = 24;
@@ -105,26 +101,4 @@ async function compare(page: Page, name: string, dtype: (typeof DTYPES)[number])
 function countEqual(a: readonly number[], b: readonly number[]): number {
   const end = a.findIndex((value, index) => value !== b[index]);
   return end < 0 ? a.length : end;
-}
-
-function startFirefox(executablePath: string): Promise<Browser> {
-  return puppeteer.launch({
-    browser: 'firefox',
-    executablePath,
-    headless: true,
-    protocolTimeout: 600_000,
-    env: { ...process.env, ...(existsSync(LAVAPIPE) ? { VK_DRIVER_FILES: LAVAPIPE } : {}) },
-    extraPrefsFirefox: {
-      'dom.webgpu.enabled': true,
-      'dom.webgpu.workers.enabled': true,
-      'gfx.webgpu.ignore-blocklist': true,
-      'gfx.webgpu.force-enabled': true,
-    },
-  });
-}
-
-function findFirefox(): string | null {
-  const names = ['firefox-esr', 'firefox'];
-  const folders = (process.env['PATH'] ?? '').split(delimiter);
-  return folders.flatMap((folder) => names.map((name) => join(folder, name))).find((path) => existsSync(path)) ?? null;
 }

@@ -1,10 +1,18 @@
 /**
- * `npm run test:firefox`: the float16 paths, which Chromium's software adapter lacks, in Firefox on Mesa's lavapipe. Needs a
- * Firefox and, on Linux without a GPU, the package mesa-vulkan-drivers; says so and passes where they are absent.
+ * `npm run test:firefox [-- fetch | float16]`: what Chromium cannot show. The fetch stage in another engine; and the float16
+ * paths, which Chromium's software adapter lacks, on Mesa's lavapipe. Needs a Firefox and, for float16 on Linux without a GPU,
+ * the package mesa-vulkan-drivers; says so and passes where they are absent.
  */
 import { fileURLToPath } from 'node:url';
 import { runnerImport } from 'vite';
 
-const file = fileURLToPath(new URL('./float16.ts', import.meta.url));
-const { module } = await runnerImport(file, { configFile: false, logLevel: 'error' });
-process.exit(await module.run());
+const PARTS = { fetch: './fetch-stage.ts', float16: './float16.ts' };
+const asked = process.argv.slice(2);
+let code = 0;
+for (const [name, path] of Object.entries(PARTS)) {
+  if (asked.length > 0 && !asked.includes(name)) continue;
+  const file = fileURLToPath(new URL(path, import.meta.url));
+  const { module } = await runnerImport(file, { configFile: false, logLevel: 'error' });
+  code = Math.max(code, await module.run());
+}
+process.exit(code);

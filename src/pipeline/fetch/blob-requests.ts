@@ -13,7 +13,7 @@ import { missingIntervals } from '../../store/intervals.ts';
 import type { Interval } from '../../store/intervals.ts';
 import type { PartialBlob } from '../../store/partial-blob.ts';
 import type { ConnectionBudget } from './connection-budget.ts';
-import type { ConnectionPool } from './connection-pool.ts';
+import type { ConnectionPool, PoolRequest } from './connection-pool.ts';
 import { isOtherVersion, readAnnouncedVersion } from './file-version.ts';
 import type { RangeAnswer } from './range-request.ts';
 import type { RangeSizer } from './range-sizer.ts';
@@ -56,6 +56,8 @@ export interface RequestEvents {
 interface RunningRequest {
   readonly start: number;
   end: number;
+  /** Of the body. */
+  leftBytes: number;
   readonly abort: AbortController;
   done: Promise<void>;
 }
@@ -87,15 +89,20 @@ export class BlobRequests {
   }
 
   /** The next request, marked as taken; `findGap` names the bytes, beside what is asked for already. */
-  take(findGap: (asked: Iterable<Interval>, maxBytes: number) => Interval | null): (() => Promise<void>) | null {
+  take(findGap: (asked: Iterable<Interval>, maxBytes: number) => Interval | null): PoolRequest | null {
     if (this.#stopping || this.#streaming) return null;
     if (this.#server.wholeOnly && this.#running.size > 0) return null;
     const { sizer, budget } = this.#deps;
     const range = findGap(this.#running, sizer.next(this.#size - this.#partial.doneBytes, budget.limit));
     if (!range) return null;
-    const request: RunningRequest = { ...range, abort: new AbortController(), done: Promise.resolve() };
+    const request: RunningRequest = {
+      ...range,
+      leftBytes: range.end - range.start,
+      abort: new AbortController(),
+      done: Promise.resolve(),
+    };
     this.#running.add(request);
-    return () => (request.done = this.#perform(request));
+    return (onEnding) => (request.done = this.#perform(request, onEnding));
   }
 
   abortUnwanted(isNeeded: (range: Interval) => boolean): void {
@@ -114,7 +121,7 @@ export class BlobRequests {
     this.#stopping = false;
   }
 
-  async #perform(request: RunningRequest): Promise<void> {
+  async #perform(request: RunningRequest, onEnding: () => void): Promise<void> {
     const { file, endpoint, token, modelId, commit } = this.#origin;
     const { tuning, buffers, sizer } = this.#deps;
     const sink: RangeSink = {
@@ -124,7 +131,7 @@ export class BlobRequests {
         missingIntervals(this.#partial.intervals, position, this.#size)[0]?.start ?? this.#size,
       accept: (answer) => this.#accept(answer) && (!answer.whole || this.#beginStream(request)),
       write: (offset, bytes) => this.#write(offset, bytes),
-      openAccount: () => this.#openAccount(),
+      openAccount: () => this.#openAccount(request, onEnding),
     };
     const startMs = performance.now();
     try {
@@ -202,12 +209,14 @@ export class BlobRequests {
     return newBytes;
   }
 
-  #openAccount(): BodyAccount {
+  #openAccount(request: RunningRequest, onEnding: () => void): BodyAccount {
     const { budget, pool } = this.#deps;
     budget.begin();
     return {
       add: (turn) => {
         this.#events.onNetworkBytes(turn.sizeBytes);
+        request.leftBytes -= turn.sizeBytes;
+        if (request.leftBytes <= Math.min(ENDING_BYTES, (request.end - request.start) / 4)) onEnding();
         if (budget.report(turn, performance.now())) pool.kick();
       },
       close: () => budget.end(),
@@ -222,6 +231,7 @@ export class BlobRequests {
     }
     this.#streaming = request;
     request.end = this.#size;
+    request.leftBytes = this.#size;
     for (const other of this.#running) if (other !== request) other.abort.abort();
     return true;
   }
@@ -230,3 +240,6 @@ export class BlobRequests {
     return this.#origin.file.sizeBytes;
   }
 }
+
+/** With less of a body left (and less than a quarter), the next request is sent. */
+const ENDING_BYTES = 1024 * 1024;

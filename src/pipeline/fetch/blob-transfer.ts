@@ -18,7 +18,7 @@ import type { CacheRecords } from '../../store/records.ts';
 import type { BlobChannel } from './blob-channel.ts';
 import { BlobRequests } from './blob-requests.ts';
 import type { BlobOrigin, RequestDeps } from './blob-requests.ts';
-import type { RequestSource } from './connection-pool.ts';
+import type { PoolRequest, RequestSource } from './connection-pool.ts';
 import { openLeaderLink } from './leader-link.ts';
 import type { ServerKnowledge } from './transfer-range.ts';
 import { WantList } from './want-list.ts';
@@ -95,7 +95,7 @@ export class BlobTransfer implements RequestSource {
 
   // --- RequestSource: what the connection pool asks ---
 
-  takeRequest(urgency: 'urgent' | 'bulk'): (() => Promise<void>) | null {
+  takeRequest(urgency: 'urgent' | 'bulk'): PoolRequest | null {
     const partial = this.#partial;
     if (!partial || this.#failure || this.#restart) return null;
     const kind = urgency === 'urgent' ? 'range' : 'whole';

@@ -16,7 +16,8 @@ export function createBodyBuffers(): BufferPool {
 
 const PIECE_BYTES = 1024 * 1024;
 
-const MAX_IDLE_BUFFERS = 32;
+/** Those that wait for the hash and come back all at once, and some that came before their turn. */
+const MAX_IDLE_BUFFERS = 16;
 
 /** What one read brought is worth a write of its own from here on; less of it is copied together. */
 const OWN_PIECE_BYTES = 256 * 1024;

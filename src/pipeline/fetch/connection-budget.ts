@@ -2,9 +2,9 @@
  * How many connections the line needs. In: what each read brought, and how long the connection then waited for the network and
  * for what comes behind it (disk, hash). Out: a number. Pure: the clock is given.
  *
- * Each connection costs a browser about 9 MB, and the more ranges are open, the more of them come before their turn to be
- * hashed. So it begins with few, adds one as long as the one before was worth it, and gives them up where what comes behind is
- * the slower part: there more connections bring nothing but memory.
+ * Where disk or hash are slower than the line, a browser keeps all of an answer that nobody has read yet: each connection costs
+ * the rest of its range in memory. And the more ranges are open, the more of them come before their turn to be hashed. So it begins
+ * with few, adds one as long as the one before was worth it, and goes down to one where what comes behind is the slower part.
  */
 
 /** What a connection did between two reads. */
@@ -76,7 +76,7 @@ export class ConnectionBudget {
       return;
     }
     // One of many that are held back alike brings its share; a part of that will do, because lines waver.
-    if (trial && rate < trial.rateBefore * (1 + WORTH_IT / (this.#limit - 1))) {
+    if (trial && this.#limit > FIRST_LIMIT && rate < trial.rateBefore * (1 + WORTH_IT / (this.#limit - 1))) {
       this.#limit--;
       this.#restWindows = FIRST_REST_WINDOWS * 2 ** Math.min(this.#failedTrials++, MAX_DOUBLINGS);
       return;
@@ -100,7 +100,7 @@ function openWindow(startMs: number): Window {
   return { startMs, sizeBytes: 0, networkMs: 0, behindMs: 0 };
 }
 
-/** Two hide each other's round trips. */
+/** Two hide each other's round trips. Less than that only where the line is not what is waited for. */
 const FIRST_LIMIT = 2;
 
 const WINDOW_MS = 200;

@@ -3,21 +3,27 @@
  *
  * Sources are asked in the order in which they joined: small urgent ranges of any source first, then the bulk of the
  * first source that has some, so that files finish in order and their hashes keep up. Bulk takes as many connections as the
- * line needs (connection-budget.ts), urgent ranges take any that there may be.
+ * line needs (connection-budget.ts), urgent ranges take any that there may be. A request that is about to end makes way for
+ * the next one, so that no round trip leaves the line, or the hash, without work.
  */
 
 /** Something that has requests to make. */
 export interface RequestSource {
-  /** The next request, marked as taken; null where there is none of this urgency. It never rejects. */
-  takeRequest(urgency: 'urgent' | 'bulk'): (() => Promise<void>) | null;
+  /** The next request, marked as taken; null where there is none of this urgency. */
+  takeRequest(urgency: 'urgent' | 'bulk'): PoolRequest | null;
 }
+
+/** Performs a request, and tells when little of it is left. It never rejects. */
+export type PoolRequest = (onEnding: () => void) => Promise<void>;
 
 /** See the file's header. */
 export class ConnectionPool {
   readonly #most: number;
   readonly #getBulkLimit: () => number;
   readonly #sources = new Set<RequestSource>();
+  /** All requests under way; and of these, the ones that are about to end. */
   #active = 0;
+  #ending = 0;
 
   constructor(most: number, getBulkLimit: () => number) {
     this.#most = most;
@@ -35,17 +41,31 @@ export class ConnectionPool {
   /** Starts what can be started. Call it whenever a source may have something new. */
   kick(): void {
     while (this.#active < this.#most) {
-      const request = this.#take('urgent') ?? (this.#active < this.#getBulkLimit() ? this.#take('bulk') : null);
+      const hasWay = this.#active - this.#ending < this.#getBulkLimit();
+      const request = this.#take('urgent') ?? (hasWay ? this.#take('bulk') : null);
       if (!request) return;
-      this.#active++;
-      void request().finally(() => {
-        this.#active--;
-        this.kick();
-      });
+      this.#start(request);
     }
   }
 
-  #take(urgency: 'urgent' | 'bulk'): (() => Promise<void>) | null {
+  #start(request: PoolRequest): void {
+    const state = { isEnding: false };
+    const onEnding = (): void => {
+      if (state.isEnding) return;
+      state.isEnding = true;
+      this.#ending++;
+      this.kick();
+    };
+    this.#active++;
+    void request(onEnding).finally(() => {
+      this.#active--;
+      if (state.isEnding) this.#ending--;
+      state.isEnding = true;
+      this.kick();
+    });
+  }
+
+  #take(urgency: 'urgent' | 'bulk'): PoolRequest | null {
     for (const source of this.#sources) {
       const request = source.takeRequest(urgency);
       if (request) return request;

@@ -13,12 +13,14 @@ const SHORT_MS = 300;
 /** Slower than this: half as large. */
 const LONG_MS = 2_000;
 
+type SizeTuning = Pick<FetchTuning, 'rangeBytes' | 'maxRangeBytes' | 'maxOpenBytes'>;
+
 /** One for all files of a worker: they share the line. */
 export class RangeSizer {
-  readonly #tuning: Pick<FetchTuning, 'rangeBytes' | 'maxOpenBytes'>;
+  readonly #tuning: SizeTuning;
   #sizeBytes: number;
 
-  constructor(tuning: Pick<FetchTuning, 'rangeBytes' | 'maxOpenBytes'>) {
+  constructor(tuning: SizeTuning) {
     this.#tuning = tuning;
     this.#sizeBytes = tuning.rangeBytes;
   }
@@ -36,11 +38,11 @@ export class RangeSizer {
 
   /** A range of this size has come. */
   report(sizeBytes: number, elapsedMs: number): void {
-    const { rangeBytes, maxOpenBytes } = this.#tuning;
+    const { rangeBytes, maxRangeBytes } = this.#tuning;
     if (elapsedMs > LONG_MS) this.#sizeBytes = Math.max(rangeBytes, Math.min(this.#sizeBytes, sizeBytes) / 2);
     // A smaller one, at a file's end, says nothing about this size.
     else if (elapsedMs < SHORT_MS && sizeBytes >= this.#sizeBytes) {
-      this.#sizeBytes = Math.min(Math.max(maxOpenBytes, rangeBytes), 2 * this.#sizeBytes);
+      this.#sizeBytes = Math.min(Math.max(maxRangeBytes, rangeBytes), 2 * this.#sizeBytes);
     }
   }
 

@@ -254,6 +254,9 @@ class Watchdog {
   readonly #outer: AbortSignal;
   readonly #onAbort = (): void => this.#controller.abort(this.#outer.reason);
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #limitMs = 0;
+  /** Since when there has been silence; null while nobody listens. */
+  #sinceMs: number | null = null;
   /** The limit that was exceeded, ms. */
   timedOut: number | null = null;
 
@@ -267,22 +270,39 @@ class Watchdog {
     return this.#controller.signal;
   }
 
+  /** Silence counts from now on. Called for each read, so it sets no timer of its own where one runs. */
   start(limitMs: number): void {
-    this.pause();
-    this.#timer = setTimeout(() => {
-      this.timedOut = limitMs;
-      this.#controller.abort();
-    }, limitMs);
+    this.#sinceMs = performance.now();
+    if (limitMs !== this.#limitMs) this.#clear();
+    this.#limitMs = limitMs;
+    this.#timer ??= setTimeout(this.#check, limitMs);
   }
 
   pause(): void {
-    clearTimeout(this.#timer);
+    this.#sinceMs = null;
   }
 
   /** Also ends whatever of the request is still open. */
   stop(): void {
-    this.pause();
+    this.#clear();
     this.#outer.removeEventListener('abort', this.#onAbort);
     this.#controller.abort();
+  }
+
+  readonly #check = (): void => {
+    this.#timer = undefined;
+    if (this.#sinceMs === null) return;
+    const leftMs = this.#sinceMs + this.#limitMs - performance.now();
+    if (leftMs > 0) {
+      this.#timer = setTimeout(this.#check, Math.ceil(leftMs));
+      return;
+    }
+    this.timedOut = this.#limitMs;
+    this.#controller.abort();
+  };
+
+  #clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }

@@ -8,6 +8,8 @@ export interface FetchTuning {
   readonly connections: number;
   /** Bytes a range request asks for at least. Small enough that a lost answer costs little, large enough to hide a round trip. */
   readonly rangeBytes: number;
+  /** And at most. Where disk or hash are slower than the line, a browser keeps the whole rest of an answer in memory. */
+  readonly maxRangeBytes: number;
   /** Bytes asked for at once, over all connections: what a crash may cost on a fast line. There few, long ranges do best. */
   readonly maxOpenBytes: number;
   /** No byte for so long: the request is given up and asked again. */
@@ -26,6 +28,7 @@ export interface FetchTuning {
 export const DEFAULT_TUNING: FetchTuning = {
   connections: 6,
   rangeBytes: 2 * 1024 * 1024,
+  maxRangeBytes: 16 * 1024 * 1024,
   maxOpenBytes: 48 * 1024 * 1024,
   stallTimeoutMs: 20_000,
   headersTimeoutMs: 60_000,

@@ -11,11 +11,11 @@ export interface MemoryWatch {
   stop(): Promise<{ readonly startBytes: number; readonly peakBytes: number }>;
 }
 
-/** Null where the kernel does not tell. */
+/** Begins once the processes are at rest. Null where the kernel does not tell. */
 export async function watchMemory(profileDir: string): Promise<MemoryWatch | null> {
   const processIds = await findProcesses(profileDir);
   if (processIds.length === 0) return null;
-  const startBytes = await sumBytes(processIds);
+  const startBytes = await waitForRest(processIds);
   let peakBytes = startBytes;
   const stop = { asked: false };
   const watching = (async () => {
@@ -34,6 +34,18 @@ export async function watchMemory(profileDir: string): Promise<MemoryWatch | nul
 }
 
 const SAMPLE_INTERVAL_MS = 50;
+
+/** A browser that has just started fills pages of its own for some seconds: these are not what is measured. */
+async function waitForRest(processIds: readonly string[]): Promise<number> {
+  let bytes = await sumBytes(processIds);
+  for (let calmSamples = 0, samples = 0; calmSamples < 10 && samples < 100; samples++) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const now = await sumBytes(processIds);
+    calmSamples = Math.abs(now - bytes) < 500_000 ? calmSamples + 1 : 0;
+    bytes = now;
+  }
+  return bytes;
+}
 
 async function findProcesses(profileDir: string): Promise<readonly string[]> {
   const entries = await readdir('/proc').catch(() => []);

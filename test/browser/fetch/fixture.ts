@@ -14,6 +14,7 @@ import type { DownloadOutcome, TabWorker } from './harness/tab.worker.ts';
 /** Waits short enough for tests. */
 export const QUICK: Partial<FetchTuning> = {
   rangeBytes: 256 * 1024,
+  maxRangeBytes: 256 * 1024,
   maxOpenBytes: 6 * 256 * 1024,
   stallTimeoutMs: 600,
   headersTimeoutMs: 1_500,

@@ -2,15 +2,23 @@ import { expect, it } from 'vitest';
 import { ConnectionPool, type RequestSource } from '../../../src/pipeline/fetch/connection-pool.ts';
 
 /** A source with so many requests, which end when they are told to. */
-function makeSource(name: string, log: string[], bulk: number, urgent = 0): RequestSource & { ends: (() => void)[] } {
+function makeSource(
+  name: string,
+  log: string[],
+  bulk: number,
+  urgent = 0,
+): RequestSource & { ends: (() => void)[]; nearlyEnds: (() => void)[] } {
   const left = { bulk, urgent };
   const ends: (() => void)[] = [];
+  const nearlyEnds: (() => void)[] = [];
   return {
     ends,
+    nearlyEnds,
     takeRequest: (urgency) => {
       if (left[urgency] === 0) return null;
       left[urgency]--;
-      return () => {
+      return (onEnding) => {
+        nearlyEnds.push(onEnding);
         log.push(`${name} ${urgency}`);
         return new Promise((resolve) => ends.push(resolve));
       };
@@ -56,4 +64,25 @@ it('lets bulk have as many connections as the line needs, and an urgent range on
   bulk.ends.shift()?.();
   await new Promise((resolve) => setTimeout(resolve));
   expect(log).toHaveLength(3);
+});
+
+it('sends the next request before the last one has ended, but never more than there may be', async () => {
+  const log: string[] = [];
+  const pool = new ConnectionPool(2, () => 1);
+  const source = makeSource('bulk', log, 4);
+  pool.join(source);
+  pool.kick();
+  expect(log).toHaveLength(1);
+  source.nearlyEnds[0]?.();
+  source.nearlyEnds[0]?.();
+  expect(log).toHaveLength(2);
+  source.nearlyEnds[1]?.();
+  expect(log).toHaveLength(2);
+  source.ends[0]?.();
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(log).toHaveLength(3);
+  source.nearlyEnds[0]?.();
+  for (const end of source.ends) end();
+  await new Promise((resolve) => setTimeout(resolve));
+  expect(log).toHaveLength(4);
 });

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { RangeSizer } from '../../../src/pipeline/fetch/range-sizer.ts';
 
 const MIB = 2 ** 20;
-const tuning = { rangeBytes: 2 * MIB, maxOpenBytes: 48 * MIB };
+const tuning = { rangeBytes: 2 * MIB, maxRangeBytes: 16 * MIB, maxOpenBytes: 48 * MIB };
 const LARGE = 10_000 * MIB;
 
 it('doubles on a fast line, up to the bound; halves on a slow one, down to the bound', () => {
@@ -17,12 +17,12 @@ it('doubles on a fast line, up to the bound; halves on a slow one, down to the b
   expect(sizer.next(LARGE, 3)).toBe(2 * MIB);
 });
 
-it('asks for as much at once, whether by few connections or by many', () => {
+it('asks for shorter ranges where there are many, so that no more is lost at once', () => {
   const sizer = new RangeSizer(tuning);
   for (let count = 0; count < 5; count++) sizer.report(sizer.next(LARGE, 1), 100);
-  const sizes = [1, 2, 6].map((connections) => sizer.next(LARGE, connections) / MIB);
-  expect(sizes).toEqual([48, 24, 8]);
-  for (const connections of [1, 2, 3, 6]) expect(sizer.openBytes(connections)).toBe(48 * MIB);
+  const sizes = [1, 2, 3, 6].map((connections) => sizer.next(LARGE, connections) / MIB);
+  expect(sizes).toEqual([16, 16, 16, 8]);
+  expect([1, 2, 3, 6].map((connections) => sizer.openBytes(connections) / MIB)).toEqual([16, 32, 48, 48]);
 });
 
 it('stays where a range takes some tenths of a second', () => {
