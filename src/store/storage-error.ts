@@ -10,7 +10,7 @@ export function toStorageError(error: unknown, where: string): LoadError {
   if (name === 'QuotaExceededError') {
     return new LoadError('quota_exceeded', { message: `${where}: the browser refused more bytes.`, cause: error });
   }
-  if (name === 'SecurityError' || name === 'InvalidStateError' || name === 'NotSupportedError') {
+  if (name === 'SecurityError' || name === 'InvalidStateError' || name === 'NotSupportedError' || isDenied(error)) {
     return storageUnavailable(where, error);
   }
   return new LoadError('storage_failed', { message: `${where}: ${String(error)}`, retryable: true, cause: error });
@@ -25,6 +25,11 @@ export function storageUnavailable(where: string, cause?: unknown): LoadError {
     cause,
     detail: { where },
   });
+}
+
+/** Chromium 156, where site data is blocked: "UnknownError: The user denied permission to access the database." */
+function isDenied(error: unknown): boolean {
+  return error instanceof Error && error.name === 'UnknownError' && /denied permission/iu.test(error.message);
 }
 
 /** Whether `error` says that the disk or the quota is full. */

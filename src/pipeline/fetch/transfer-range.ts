@@ -102,7 +102,7 @@ export async function transferRange(job: RangeJob): Promise<void> {
 }
 
 /** Useless answers to ranges before the whole file is asked for instead. */
-const RANGE_CHANCES = 3;
+const RANGE_CHANCES = 4;
 
 /** No smaller range is ever asked for. */
 const SMALLEST_RANGE_BYTES = 16 * 1024;
@@ -118,11 +118,12 @@ function shrink(start: number, end: number, halvings: number): number {
 
 /**
  * Some servers cannot do ranges, in ways that a page only sees as failures: a compressed range is refused by the browser
- * itself, without a word. Where ranges have never worked, the whole file is tried.
+ * itself, without a word. Where ranges have never worked, the whole file is tried. A status says something of its own.
  */
 function reconsiderRanges(server: ServerKnowledge, error: unknown, barrenAttempts: number): void {
   const useless = isLoadError(error) && error.detail['rangesUseless'] === true;
-  if (useless || (!server.rangesWork && barrenAttempts >= RANGE_CHANCES)) server.wholeOnly = true;
+  const isWordless = !isLoadError(error) || (error.code !== 'http_status' && error.code !== 'aborted');
+  if (useless || (isWordless && !server.rangesWork && barrenAttempts >= RANGE_CHANCES)) server.wholeOnly = true;
 }
 
 interface AttemptEvents {
