@@ -400,7 +400,14 @@ test.describe('the API', () => {
     const codes = await app.evaluate(async () => {
       const { loader, isLoadError } = window.firstlight;
       const { cache } = loader;
-      const wrong = [{}, null, 'org/tiny', { modelId: '' }, { modelId: 'org/tiny', commit: '' }] as never[];
+      const wrong = [
+        {},
+        null,
+        'org/tiny',
+        { modelId: '' },
+        { modelId: 'org/tiny', commit: '' },
+        { modelId: 'org/tiny', endpoint: '' },
+      ] as never[];
       const calls = wrong.flatMap((selector) => [
         () => cache.delete(selector),
         () => cache.pin(selector, true),

@@ -121,6 +121,15 @@ describe('transferRange', () => {
     expect(createHash('sha256').update(sink.bytes).digest('hex')).toBe(hub.commitOf('a/b').files.get(FILE)?.sha256);
   });
 
+  it('takes a burst of 503 for no verdict on ranges', async () => {
+    const sink = new MemorySink();
+    hub.misbehave(content({ fault: { type: 'status', status: 503 }, times: 5 }));
+    await run(sink, 0, SIZE);
+    expect(sink.whole).toBe(0);
+    expect(sink.networkBytes).toBe(SIZE);
+    expect(sink.openBodies).toBe(0);
+  });
+
   it('gives up after a bounded number of attempts without a byte, and says what it saw last', async () => {
     const rule = hub.misbehave(content({ fault: { type: 'status', status: 502 }, times: Infinity }));
     await expect(run(new MemorySink(), 0, SIZE)).rejects.toMatchObject({
