@@ -58,6 +58,8 @@ interface RunningRequest {
   end: number;
   /** Of the body. */
   leftBytes: number;
+  /** When it last brought something; infinite while it is not the network that is waited for. */
+  heardMs: number;
   readonly abort: AbortController;
   done: Promise<void>;
 }
@@ -98,6 +100,7 @@ export class BlobRequests {
     const request: RunningRequest = {
       ...range,
       leftBytes: range.end - range.start,
+      heardMs: performance.now(),
       abort: new AbortController(),
       done: Promise.resolve(),
     };
@@ -130,10 +133,17 @@ export class BlobRequests {
       nextMissing: (position) =>
         missingIntervals(this.#partial.intervals, position, this.#size)[0]?.start ?? this.#size,
       accept: (answer) => this.#accept(answer) && (!answer.whole || this.#beginStream(request)),
-      write: (offset, bytes) => this.#write(offset, bytes),
+      write: (offset, bytes) => {
+        request.heardMs = Infinity;
+        return this.#write(offset, bytes).finally(() => (request.heardMs = performance.now()));
+      },
       openAccount: () => this.#openAccount(request, onEnding),
     };
     const startMs = performance.now();
+    // One that hangs, or waits before it asks again, holds up nobody else.
+    const watch = setInterval(() => {
+      if (performance.now() - request.heardMs > tuning.quietMs) onEnding();
+    }, tuning.quietMs);
     try {
       await transferRange({
         request: {
@@ -156,6 +166,7 @@ export class BlobRequests {
     } catch (error) {
       if (!request.abort.signal.aborted && !this.#stopping) this.#events.onFailure(error);
     } finally {
+      clearInterval(watch);
       this.#running.delete(request);
       if (this.#streaming === request) this.#streaming = null;
       this.#events.onChange();
@@ -216,6 +227,7 @@ export class BlobRequests {
       add: (turn) => {
         this.#events.onNetworkBytes(turn.sizeBytes);
         request.leftBytes -= turn.sizeBytes;
+        request.heardMs = performance.now();
         if (request.leftBytes <= Math.min(ENDING_BYTES, (request.end - request.start) / 4)) onEnding();
         if (budget.report(turn, performance.now())) pool.kick();
       },

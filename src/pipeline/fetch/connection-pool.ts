@@ -13,7 +13,7 @@ export interface RequestSource {
   takeRequest(urgency: 'urgent' | 'bulk'): PoolRequest | null;
 }
 
-/** Performs a request, and tells when little of it is left. It never rejects. */
+/** Performs a request, and tells when the next one may go beside it: little of it is left, or it hangs. It never rejects. */
 export type PoolRequest = (onEnding: () => void) => Promise<void>;
 
 /** See the file's header. */

@@ -12,6 +12,8 @@ export interface FetchTuning {
   readonly maxRangeBytes: number;
   /** Bytes asked for at once, over all connections: what a crash may cost on a fast line. There few, long ranges do best. */
   readonly maxOpenBytes: number;
+  /** No byte for so long: another request takes its turn beside this one. */
+  readonly quietMs: number;
   /** No byte for so long: the request is given up and asked again. */
   readonly stallTimeoutMs: number;
   /** No status line for so long. Longer than a stall: servers fetch cold objects before they answer. */
@@ -30,6 +32,7 @@ export const DEFAULT_TUNING: FetchTuning = {
   rangeBytes: 2 * 1024 * 1024,
   maxRangeBytes: 16 * 1024 * 1024,
   maxOpenBytes: 48 * 1024 * 1024,
+  quietMs: 2_000,
   stallTimeoutMs: 20_000,
   headersTimeoutMs: 60_000,
   maxAttempts: 7,

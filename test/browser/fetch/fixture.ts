@@ -16,6 +16,7 @@ export const QUICK: Partial<FetchTuning> = {
   rangeBytes: 256 * 1024,
   maxRangeBytes: 256 * 1024,
   maxOpenBytes: 6 * 256 * 1024,
+  quietMs: 100,
   stallTimeoutMs: 600,
   headersTimeoutMs: 1_500,
   firstDelayMs: 20,

@@ -260,3 +260,13 @@ test('the token goes to the endpoint only, and into no error', async ({ tab, hub
 async function countResolves(hub: Hub): Promise<number> {
   return hub.requests.entries.filter((request) => request.kind === 'resolve' && request.repository !== MODEL).length;
 }
+
+test('connections that hang hold up no other', async ({ hub, openTab }) => {
+  const tab = await openTab({ ...QUICK, stallTimeoutMs: 4_000 });
+  // More of them than are used at once in the beginning.
+  hub.misbehave(content({ fault: { type: 'stall', afterBytes: 1_000 }, times: 3 }));
+  const running = tab.download();
+  await expect.poll(async () => (await tab.call('status', SHARDS))[2]?.complete, { timeout: 3_500 }).toBe(true);
+  await running;
+  await tab.expectOriginals(hub);
+});
