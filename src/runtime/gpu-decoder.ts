@@ -7,30 +7,18 @@
  * copies nothing. Its token loop (`gpu-token-loop.ts`) works on the same weights and the same cache.
  */
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
-import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO, listCacheNames } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
-import type { GpuBuffers } from './gpu-buffers.ts';
+import type { GpuDecoderParts } from './gpu-decoder-parts.ts';
 import { growKvCaches } from './gpu-kv-growth.ts';
 import type { ContextResizing } from './gpu-kv-growth.ts';
 import { createGpuKvParking } from './gpu-kv-parking.ts';
 import { checkGpu, toGpuError } from './gpu-errors.ts';
 import { GpuTokenLoop } from './gpu-token-loop.ts';
-import type { GpuContext } from './gpu.ts';
-import type { Ort } from './onnxruntime.ts';
 import { toRuntimeError } from './runtime-errors.ts';
 
-/** What a GPU decoder is made from. */
-export interface GpuDecoderParts {
-  readonly ort: Ort;
-  readonly gpu: GpuContext;
-  readonly plan: LoadPlan;
-  readonly graph: Uint8Array<ArrayBuffer>;
-  readonly buffers: GpuBuffers;
-}
-
-/** And what it grows by. */
+/** And what its cache grows by. */
 interface GrowingDecoderParts extends GpuDecoderParts {
   readonly resizing: ContextResizing;
 }

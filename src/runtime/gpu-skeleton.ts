@@ -9,7 +9,7 @@ import type { InferenceSession } from 'onnxruntime-web';
 import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
-import type { GpuDecoderParts } from './gpu-decoder.ts';
+import type { GpuDecoderParts } from './gpu-decoder-parts.ts';
 import { checkGpu, toGpuError } from './gpu-errors.ts';
 
 /** A session that is good for nothing but warming. */

@@ -18,7 +18,7 @@ import { LoadError } from '../contract/errors.ts';
 import { GRAPH_IO } from './decoder.ts';
 import type { ChoiceRule, ChoiceStep, TokenLoop } from './decoder.ts';
 import type { BoundModel } from './gpu-bindings.ts';
-import type { GpuDecoderParts } from './gpu-decoder.ts';
+import type { GpuDecoderParts } from './gpu-decoder-parts.ts';
 import { checkGpu, toGpuError } from './gpu-errors.ts';
 import { createTokenChooser } from './gpu-token-chooser.ts';
 import type { StepBuffers, TokenChooser } from './gpu-token-chooser.ts';
