@@ -77,14 +77,18 @@ for (const device of ['webgpu', 'wasm'] as const) {
         },
         [id, device] as const,
       );
+    // In place before there are workers: to turn it on while one of them ends can leave Playwright waiting for that one.
+    const asked: string[] = [];
+    let isCut = false;
+    await app.context().route('**/models/**', async (route) => {
+      if (!isCut) return route.continue();
+      asked.push(route.request().url());
+      return route.abort('internetdisconnected');
+    });
     const first = await load();
     expect(first.fromNetwork).toBeGreaterThan(1_000_000);
 
-    const asked: string[] = [];
-    await app.context().route('**/models/**', async (route) => {
-      asked.push(route.request().url());
-      await route.abort('internetdisconnected');
-    });
+    isCut = true;
     const second = await load();
     expect(second).toMatchObject({ fromNetwork: 0, story: first.story });
     await openApp(app);
