@@ -21,7 +21,8 @@ export default defineConfig({
   retries: 1,
   expect: { timeout: 30_000 },
   reporter: [['list']],
-  outputDir: 'test-results',
+  // Emptied by each run; the benchmarks' reports lie beside it.
+  outputDir: 'test-results/browser',
   use: {
     baseURL: `http://localhost:${PORT}`,
     headless: true,

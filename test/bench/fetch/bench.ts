@@ -4,7 +4,7 @@
  * takes; and what is fetched again after the browser was killed. Goals are those of DESIGN.md's fetch stage.
  */
 import { spawn } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { KillOutcome } from '../../browser/fetch/kill-points.ts';
@@ -41,6 +41,7 @@ export async function run(args: string[]): Promise<void> {
   const rounds = Number(values.rounds);
   const goals: Goal[] = [];
   const report: Record<string, unknown> = {};
+  let killsFailure: Error | null = null;
   if (parts.includes('throttled')) {
     const lines: LineResult[] = [];
     for (const line of LINES_MB_PER_SECOND) {
@@ -78,14 +79,19 @@ export async function run(args: string[]): Promise<void> {
       });
   }
   if (parts.includes('kills')) {
-    const result = await measureKills(Number(values.kills));
-    report['kills'] = result;
-    // The spec that kills has the bound, a range a connection, and fails beyond it.
-    console.log(
-      `  fetched again after ${result.lostBytes.length} kills: mean ${round(result.meanBytes)} bytes, worst ${result.worstBytes}`,
-    );
+    // The spec that kills has the bound, a range a connection, and fails beyond it; what was measured before is written all the same.
+    try {
+      const { lostBytes, meanBytes, worstBytes } = await measureKills(Number(values.kills));
+      report['kills'] = { lostBytes, meanBytes, worstBytes };
+      console.log(
+        `  fetched again after ${lostBytes.length} kills: mean ${round(meanBytes)} bytes, worst ${worstBytes}`,
+      );
+    } catch (error) {
+      killsFailure = error instanceof Error ? error : new Error(String(error));
+    }
   }
   await writeReport(values.out, { goals, ...report });
+  if (killsFailure !== null) throw killsFailure;
 }
 
 interface LineResult {
@@ -234,10 +240,11 @@ interface KillResult {
 /** The kills are a Playwright spec of their own, which also checks what is left: it writes what each one cost. */
 async function measureKills(kills: number): Promise<KillResult> {
   const outcomesPath = join(REPORT_FOLDER, 'kills.json');
+  await mkdir(REPORT_FOLDER, { recursive: true });
   await rm(outcomesPath, { force: true });
   const child = spawn(
     process.execPath,
-    ['node_modules/@playwright/test/cli.js', 'test', 'kill.long', '--reporter=line'],
+    ['node_modules/@playwright/test/cli.js', 'test', 'kill.long', '--reporter=line', '--retries=0'],
     {
       env: { ...process.env, LONG: '1', KILLS: String(kills), KILLS_OUT: outcomesPath },
       stdio: 'inherit',
