@@ -22,7 +22,10 @@ export async function writeReport(
   path: string,
   report: { readonly goals: readonly Goal[] } & Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  console.table(report.goals.map(({ figure, value, goal, met }) => ({ figure, value, goal, met: met ? 'yes' : 'NO' })));
+  const { goals } = report;
+  if (goals.length > 0) {
+    console.table(goals.map(({ figure, value, goal, met }) => ({ figure, value, goal, met: met ? 'yes' : 'NO' })));
+  }
   const machine = { cores: cpus().length, cpu: cpus()[0]?.model ?? '', memoryBytes: totalmem() };
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, `${JSON.stringify({ at: new Date().toISOString(), machine, ...report }, null, 2)}\n`);
