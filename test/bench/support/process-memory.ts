@@ -1,7 +1,7 @@
 /**
  * How much memory a browser's processes take, as the kernel counts it (Linux). In: the profile folder that their command
  * lines name. Out: bytes that no file backs (Pss_Anon + Pss_Shmem of /proc/<pid>/smaps_rollup: what processes share counts
- * once).
+ * once). The GPU process is left out: on a software GPU the device's memory is in there.
  */
 import { readdir, readFile } from 'node:fs/promises';
 
@@ -51,11 +51,13 @@ async function findProcesses(profileDir: string): Promise<readonly string[]> {
   const entries = await readdir('/proc').catch(() => []);
   const found: string[] = [];
   const parents = new Map<string, string>();
+  const gpuProcesses = new Set<string>();
   for (const processId of entries.filter((name) => /^\d+$/u.test(name))) {
     const commandLine = await readFile(`/proc/${processId}/cmdline`, 'utf8').catch(() => '');
     const status = await readFile(`/proc/${processId}/status`, 'utf8').catch(() => '');
     parents.set(processId, /^PPid:\s+(\d+)/mu.exec(status)?.[1] ?? '');
     if (commandLine.includes(profileDir)) found.push(processId);
+    if (commandLine.includes('--type=gpu-process')) gpuProcesses.add(processId);
   }
   // Renderers are children of the browser, or of its zygote, and need not name the profile.
   for (let grown = true; grown;) {
@@ -63,7 +65,7 @@ async function findProcesses(profileDir: string): Promise<readonly string[]> {
     found.push(...children.map(([id]) => id));
     grown = children.length > 0;
   }
-  return found;
+  return found.filter((processId) => !gpuProcesses.has(processId));
 }
 
 async function sumBytes(processIds: readonly string[]): Promise<number> {
