@@ -33,7 +33,8 @@ export interface Model {
    * Generates from a prompt: text, a conversation, or token ids. Yields each token as it comes; leaving the loop cancels.
    * Requests of one model run one after another.
    * @throws LoadError `invalid_argument`, `tokenizer_missing`, `context_exceeded`, `aborted`, `device_lost` (the model is
-   *   then being rebuilt: the same call can be made at once, and waits), `out_of_memory` (on a GPU it is rebuilt too), `runtime_failed`, `worker_died`, `disposed`
+   *   then being rebuilt: the same call can be made at once, and waits), `out_of_memory` (on a GPU it is rebuilt too),
+   *   `runtime_failed`, `worker_died`, `disposed`
    */
   generate(prompt: Prompt, options?: GenerateCallOptions): AsyncIterableIterator<GeneratedToken>;
   /** Logits [vocabSize] after the last token of the prompt; float32. Errors as {@link generate}. */

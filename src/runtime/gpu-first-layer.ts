@@ -13,6 +13,7 @@ import type { GpuDecoderParts } from './gpu-decoder-parts.ts';
 import { checkGpu, toGpuError } from './gpu-errors.ts';
 import { readBuffer } from './gpu-read-buffer.ts';
 import { toOneLayer } from './gpu-skeleton.ts';
+import { toRuntimeError } from './runtime-errors.ts';
 
 /** How far apart the two are. */
 export interface LayerComparison {
@@ -56,8 +57,7 @@ export async function compareFirstLayer(
     const onDevice = await runOnDevice({ ...parts, plan, graph: graphs.device }, input);
     checkGpu(parts.gpu, 'comparing the first layer');
     const layer = await readWeights(parts, weights);
-    // Without room for the layer in the runtime's heap nothing is known, and nothing is wrong with the GPU.
-    const onWasm = await runOnWasm({ ...parts, plan }, graphs.wasm, layer, input).catch(() => null);
+    const onWasm = await runOnWasm({ ...parts, plan }, graphs.wasm, layer, input).catch(passNoRoom);
     if (onWasm === null) return null;
     let difference = 0;
     let spread = 0;
@@ -72,6 +72,13 @@ export async function compareFirstLayer(
   } catch (error) {
     throw await toGpuError(error, 'comparing the first layer', parts.gpu);
   }
+}
+
+/** Without room for the layer in the runtime's heap nothing is known, and nothing is wrong with the GPU. */
+function passNoRoom(error: unknown): null {
+  const failure = toRuntimeError(error, 'running the first layer on WebAssembly', null);
+  if (failure.code === 'out_of_memory') return null;
+  throw failure;
 }
 
 async function runOnDevice(parts: GpuDecoderParts, input: Float32Array<ArrayBuffer>): Promise<Float32Array> {

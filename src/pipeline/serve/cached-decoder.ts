@@ -3,9 +3,9 @@
  *
  * In: whole sequences. Out: logits of their last position. Guarantees: the longest common prefix with the cache is never
  * computed again (a conversation's next turn pays for its tail only, also after another conversation where the decoder has room
- * to park one); after a failed or aborted run the cache holds exactly
- * what was finished; long prompts run in chunks, between which an abort takes effect; a cache that is too short grows where the
- * device has room, and computes after that what it would have computed had it been longer from the beginning.
+ * to park one); after a failed or aborted run the cache holds exactly what was finished; long prompts run in chunks, between
+ * which an abort takes effect; a cache that is too short grows where the device has room, and computes after that what it would
+ * have computed had it been longer from the beginning.
  */
 import { throwIfAborted, yieldToEvents } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
