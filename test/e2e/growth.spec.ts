@@ -24,10 +24,7 @@ test('greedy ids across growths are those of transformers; conversations, refusa
   app,
   openHub,
 }) => {
-  const { loader, worker } = await openTinyInWorker(app, openHub, 'tiny-qwen2');
-  await meddle(worker);
-  const { reference } = await readReference('tiny-qwen2');
-  const { inputIds, ids } = reference.greedy;
+  const { loader, worker, inputIds, ids } = await openMeddled(app, openHub);
   const options = { max_new_tokens: ids.length };
   const model = await load(loader, { ...ON_GPU, contextTokens: { reserve: 32, max: 512 } });
   expect(await model.evaluate(({ info }) => info)).toMatchObject({ contextTokens: 32, maxContextTokens: 512 });
@@ -134,10 +131,7 @@ test('a parked conversation gives way; a device that is lost while the cache gro
   app,
   openHub,
 }) => {
-  const { loader, worker } = await openTinyInWorker(app, openHub, 'tiny-qwen2');
-  await meddle(worker);
-  const { reference } = await readReference('tiny-qwen2');
-  const { inputIds, ids } = reference.greedy;
+  const { loader, worker, inputIds, ids } = await openMeddled(app, openHub);
   const model = await load(loader, { ...ON_GPU, contextTokens: { reserve: 32 } });
   const parked = await generate(model, prompt(1), { max_new_tokens: 4, min_new_tokens: 4 });
   await setFault(worker, { ...NO_ROOM, stays: false }); // until something was given back
@@ -179,6 +173,14 @@ test('WebAssembly: as far as the checkpoint was made for, unless less is asked f
   expect([ids.length, report.finishReason]).toEqual([32 - 18, 'context']);
   expect(report.contextNote).toMatch(/at most 32 tokens.*larger contextTokens \(up to 4096\)/u);
 });
+
+/** Of tiny-qwen2: a loader whose worker can be told to fail, and what transformers generates from a prompt. */
+async function openMeddled(page: Page, openHub: Parameters<typeof openTinyInWorker>[1]) {
+  const { loader, worker } = await openTinyInWorker(page, openHub, 'tiny-qwen2');
+  await meddle(worker);
+  const { reference } = await readReference('tiny-qwen2');
+  return { loader, worker, ...reference.greedy };
+}
 
 function load(loader: JSHandle<Loader>, options: LoadOptions): Promise<JSHandle<Model>> {
   return loader.evaluateHandle((it, [id, given]) => it.load(id, given), [ID, options] as const);
