@@ -2,22 +2,29 @@
  * The library as a page uses it, and the floors that it is measured against.
  */
 import { createLoader, isLoadError } from '../../../src/index.ts';
-import type { Dtype, LoadReport } from '../../../src/index.ts';
+import type { Dtype, LoadEvent } from '../../../src/index.ts';
 import { serveCalls } from '../support/page-link.ts';
 import type { FloorWorker } from './floor.worker.ts';
 import * as Comlink from 'comlink';
 
-/** One load, and its first requests. */
+/** One load, and its first requests. Times in ms since the call. */
 export interface LoadMeasure {
-  readonly report: LoadReport;
-  /** From the call to the ready model. */
-  readonly readyMs: number;
+  /** When each stage began and ended. */
+  readonly stages: Readonly<Record<string, { readonly startMs: number; readonly endMs: number }>>;
+  /** The last byte was on the device. */
+  readonly filledMs: number;
+  /** The model was ready; null where it was given up before. */
+  readonly readyMs: number | null;
+  readonly placedBytes: number;
   /** Two requests for one token with equally long prompts that share nothing: the second has nothing left to warm. */
   readonly firstPrefillMs: number;
   readonly secondPrefillMs: number;
   /** Tokens 1 and 2 to 8 of one generation, ms each. */
   readonly tokenMs: readonly number[];
 }
+
+/** What a load is followed to: requests, the ready model, the end of stage "place", the last byte on the device. */
+export type LoadExtent = 'requests' | 'ready' | 'placed' | 'filled';
 
 const FLOOR = () =>
   Comlink.wrap<FloorWorker>(new Worker(new URL('./floor.worker.ts', import.meta.url), { type: 'module' }));
@@ -27,13 +34,30 @@ void serveCalls({
     await createLoader().cache.clear();
   },
 
-  async load(endpoint: string, modelId: string, dtype: Dtype, requests: boolean): Promise<LoadMeasure> {
+  async load(endpoint: string, modelId: string, dtype: Dtype, extent: LoadExtent): Promise<LoadMeasure> {
     const loader = createLoader({ hub: { endpoint }, bundledBaseUrl: null });
+    const stop = new AbortController();
+    const stages: Record<string, { startMs: number; endMs: number }> = {};
+    let placedBytes = 0;
     const startMs = performance.now();
-    const model = await loader.load(modelId, { dtype, device: 'webgpu' });
-    const readyMs = performance.now() - startMs;
+    const onProgress = (event: LoadEvent): void => {
+      const atMs = performance.now() - startMs;
+      if (event.type === 'plan') placedBytes = event.plan.costs.weightBytes;
+      if (event.type === 'stageStart') stages[event.stage] = { startMs: atMs, endMs: NaN };
+      if (event.type !== 'stageEnd') return;
+      Object.assign(stages[event.stage] ?? {}, { endMs: atMs });
+      const isFilled = ['fetch', 'fill'].every((stage) => !Number.isNaN(stages[stage]?.endMs ?? NaN));
+      if (extent === 'placed' ? event.stage === 'place' : extent === 'filled' && isFilled) stop.abort();
+    };
+    const options = { dtype, device: 'webgpu', onProgress, signal: stop.signal } as const;
+    const model = await loader.load(modelId, options).catch((error: unknown) => {
+      if (stop.signal.aborted && isLoadError(error) && error.code === 'aborted') return null;
+      throw error;
+    });
+    const readyMs = model && performance.now() - startMs;
     const timeTo = async (prompt: number[], count: number): Promise<number[]> => {
       const times: number[] = [];
+      if (!model || extent !== 'requests') return times;
       let lastMs = performance.now();
       for await (const _ of model.generate(prompt, {
         max_new_tokens: count,
@@ -46,13 +70,13 @@ void serveCalls({
       return times;
     };
     const prompt = (seed: number): number[] => Array.from({ length: 16 }, (_, index) => (index * 37 + seed) % 1000);
-    const [firstPrefillMs = 0] = requests ? await timeTo(prompt(1), 1) : [];
-    const [secondPrefillMs = 0] = requests ? await timeTo(prompt(501), 1) : [];
-    const tokenMs = requests ? await timeTo(prompt(301), 8) : [];
-    const { report } = model;
-    await model.dispose();
+    const [firstPrefillMs = 0] = await timeTo(prompt(1), 1);
+    const [secondPrefillMs = 0] = await timeTo(prompt(501), 1);
+    const tokenMs = await timeTo(prompt(301), 8);
+    await model?.dispose();
     await loader.dispose();
-    return { report, readyMs, firstPrefillMs, secondPrefillMs, tokenMs };
+    const filledMs = Math.max(stages['fetch']?.endMs ?? NaN, stages['fill']?.endMs ?? NaN);
+    return { stages, filledMs, readyMs, placedBytes, firstPrefillMs, secondPrefillMs, tokenMs };
   },
 
   /** A load that cannot fit: ms until it says so, the headers' arrival included. */
