@@ -6,6 +6,7 @@
 import type { GraphRequest } from '../blueprints/blueprint.ts';
 import { findBlueprint } from '../blueprints/registry.ts';
 import type { LoadPlan } from '../contract/plan.ts';
+import { GraphBuilder } from '../onnx/graph-builder.ts';
 
 /** ONNX bytes. */
 export interface ModelGraphs {
@@ -38,4 +39,12 @@ export function buildGraphs(plan: LoadPlan): ModelGraphs {
       wasm: build(1, { binding: 'initializers', isInner: true }),
     },
   };
+}
+
+/** A graph that computes nothing, for having the runtime started before there is anything to compute. */
+export function buildNothing(): Uint8Array<ArrayBuffer> {
+  const builder = new GraphBuilder();
+  const input = builder.input('x', 'float32', [1]);
+  builder.output(builder.node('Identity', [input], { name: '/Identity', output: 'y' }), 'float32', [1]);
+  return builder.build('nothing');
 }

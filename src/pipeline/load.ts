@@ -9,12 +9,12 @@
  * downloaded and verified stays.
  */
 import { throwIfAborted } from '../base/abort.ts';
-import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
+import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { describeAdapter } from '../runtime/gpu.ts';
-import { loadOnnxRuntime } from '../runtime/onnxruntime.ts';
+import { loadOnnxRuntime, startOnnxRuntime } from '../runtime/onnxruntime.ts';
 import { loadTransformers } from '../runtime/transformers.ts';
-import { buildGraphs } from './build.ts';
+import { buildGraphs, buildNothing } from './build.ts';
 import { fetchOntoDevice } from './place/fetch-onto-device.ts';
 import { planLoad } from './plan/plan.ts';
 import { summarizePlan } from './plan/summary.ts';
@@ -33,8 +33,8 @@ export type LoadContext = Omit<RepositoryRequest, 'log'>;
 
 /** Stages 1 and 2: what a load would do and cost. Fetches no weights. */
 export async function planModel(context: LoadContext): Promise<LoadPlan> {
-  const log = new StageLog(() => {});
-  return withRepository({ ...context, log }, (repository) => runPlan(repository, { ...context, log }));
+  const run = { ...context, log: new StageLog(() => {}), adapter: describeAdapter() };
+  return withRepository(run, (repository) => runPlan(repository, run));
 }
 
 /**
@@ -54,8 +54,11 @@ export function pinRequest(request: LoadRequest, info: ModelInfo): LoadRequest {
 /** All stages. @throws LoadError of any code */
 export async function loadModel(context: LoadContext, onEvent: (event: LoadEvent) => void): Promise<ServedModel> {
   const log = new StageLog(onEvent);
+  // Both take their time and need nothing of the model: while it is looked up.
+  const run = { ...context, log, adapter: describeAdapter() };
+  void startOnnxRuntime(buildNothing());
   try {
-    const model = await withRepository({ ...context, log }, (repository) => runStages(repository, { ...context, log }));
+    const model = await withRepository(run, (repository) => runStages(repository, run));
     onEvent({ type: 'ready', atMs: log.nowMs() });
     return model;
   } catch (error) {
@@ -64,10 +67,13 @@ export async function loadModel(context: LoadContext, onEvent: (event: LoadEvent
   }
 }
 
-async function runStages(repository: Repository, run: RepositoryRequest): Promise<ServedModel> {
+/** A load, and what was begun for it. */
+interface Run extends RepositoryRequest {
+  readonly adapter: Promise<AdapterInfo | null>;
+}
+
+async function runStages(repository: Repository, run: Run): Promise<ServedModel> {
   const { log, signal } = run;
-  // The runtime's megabytes come while the plan is made; whoever needs them awaits the same promise and its failure.
-  loadOnnxRuntime().catch(() => undefined);
   const plan = await runPlan(repository, run);
   log.publishPlan(summarizePlan(plan));
   const graphs = await log.run(
@@ -83,6 +89,8 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
     maxContextTokens: plan.maxContextTokens,
     longestContextTokens: plan.longestContextTokens,
   });
+  // Scripts of some size: while the device computes.
+  loadTransformers().catch(() => undefined); // it is asked for again below
   try {
     const warmth = await log.run('warmUp', async () =>
       warmUp({
@@ -146,17 +154,14 @@ async function runStages(repository: Repository, run: RepositoryRequest): Promis
   }
 }
 
-async function runPlan(
-  { snapshot, files }: Repository,
-  { request, log, signal }: RepositoryRequest,
-): Promise<LoadPlan> {
+async function runPlan({ snapshot, files }: Repository, { request, log, adapter, signal }: Run): Promise<LoadPlan> {
   return log.run(
     'plan',
     async () =>
       planLoad({
         snapshot,
         request,
-        adapter: await describeAdapter(),
+        adapter: await adapter,
         readAll: (path) => files.readAll(path, { signal }),
         readRange: (path, start, end) => files.readRange(path, start, end, { signal }),
         status: (paths) => files.status(paths),

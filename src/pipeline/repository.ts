@@ -52,19 +52,24 @@ export async function withRepository<T>(
       await local.files.close();
     }
   }
-  const snapshot = await log.run(
-    'resolve',
-    () => resolve(run, origin),
-    ({ source, commit, offline }) =>
-      `${SOURCE_WORDS[source]}, commit ${commit.slice(0, 8)}${offline ? ', as last known' : ''}`,
-  );
-  const service = await openFetchService(environment.startFetchWorker());
+  const starting = openFetchService(environment.startFetchWorker()); // while the repository is looked up
+  starting.catch(() => undefined); // a repository that is not there is the better news
   try {
+    const snapshot = await log.run(
+      'resolve',
+      () => resolve(run, origin),
+      ({ source, commit, offline }) =>
+        `${SOURCE_WORDS[source]}, commit ${commit.slice(0, 8)}${offline ? ', as last known' : ''}`,
+    );
+    const service = await starting;
     throwIfAborted(signal);
     const files = await service.openSnapshot(snapshot, chooseAccess(snapshot, run.source));
     return await work({ snapshot, files });
   } finally {
-    await service.dispose();
+    await starting.then(
+      (service) => service.dispose(),
+      () => undefined,
+    );
   }
 }
 

@@ -6,8 +6,8 @@
  * exists before the weights do; no weight passes through the WASM heap; past and present are the same buffers, so a step
  * copies nothing. Its token loop (`gpu-token-loop.ts`) works on the same weights and the same cache.
  */
-import type { InferenceSession, Tensor } from 'onnxruntime-web';
-import { GRAPH_IO, listCacheNames } from './decoder.ts';
+import type { Tensor } from 'onnxruntime-web';
+import { GRAPH_IO } from './decoder.ts';
 import type { Decoder } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder-parts.ts';
@@ -15,28 +15,19 @@ import { growKvCaches } from './gpu-kv-growth.ts';
 import type { ContextResizing } from './gpu-kv-growth.ts';
 import { createGpuKvParking } from './gpu-kv-parking.ts';
 import { checkGpu, toGpuError } from './gpu-errors.ts';
+import type { GpuSession } from './gpu-session.ts';
 import { GpuTokenLoop } from './gpu-token-loop.ts';
 import { toRuntimeError } from './runtime-errors.ts';
 
-/** And what its cache grows by. */
+/** And a session of the graph, and what its cache grows by. */
 interface GrowingDecoderParts extends GpuDecoderParts {
+  readonly session: GpuSession;
   readonly resizing: ContextResizing;
 }
 
-/** Takes over `buffers` and `gpu`: `release` destroys them. @throws LoadError `runtime_failed`, `device_lost` */
-export async function createGpuDecoder(parts: GrowingDecoderParts): Promise<Decoder> {
-  const { ort, gpu, plan, graph, buffers, resizing } = parts;
-  let session: InferenceSession;
-  try {
-    session = await ort.InferenceSession.create(graph, {
-      executionProviders: [{ name: 'webgpu', device: gpu.device }],
-      preferredOutputLocation: Object.fromEntries(
-        listCacheNames(plan.shape).map(({ present }) => [present, 'gpu-buffer' as const]),
-      ),
-    });
-  } catch (error) {
-    throw await toGpuError(error, 'creating the GPU session', gpu);
-  }
+/** Takes over `buffers`, `session` and `gpu`: `release` destroys them. @throws LoadError `runtime_failed` */
+export function createGpuDecoder(parts: GrowingDecoderParts): Decoder {
+  const { ort, gpu, plan, session, buffers, resizing } = parts;
   let bound = bindModel(ort, plan, buffers);
   /** Logits of the last position: into `logits`, or, for null, to JavaScript. */
   const run = async (ids: readonly number[], startPosition: number, logits: Tensor | null) => {

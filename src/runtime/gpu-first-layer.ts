@@ -11,6 +11,7 @@ import { GRAPH_IO } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder-parts.ts';
 import { checkGpu, toGpuError } from './gpu-errors.ts';
+import { createGpuSession } from './gpu-session.ts';
 import { readBuffer } from './gpu-read-buffer.ts';
 import { toOneLayer } from './gpu-skeleton.ts';
 import { toRuntimeError } from './runtime-errors.ts';
@@ -84,12 +85,7 @@ function passNoRoom(error: unknown): null {
 async function runOnDevice(parts: GpuDecoderParts, input: Float32Array<ArrayBuffer>): Promise<Float32Array> {
   const { ort, gpu, plan, graph, buffers } = parts;
   const bound = bindModel(ort, plan, buffers);
-  const session = await ort.InferenceSession.create(graph, {
-    executionProviders: [{ name: 'webgpu', device: gpu.device }],
-    preferredOutputLocation: Object.fromEntries(
-      Object.keys(bound.fetches).map((name) => [name, 'gpu-buffer' as const]),
-    ),
-  });
+  const session = await createGpuSession({ ort, gpu, shape: plan.shape, graph }, 'the first layer');
   try {
     // The embedding and the head are no inputs of this graph.
     const feeds = Object.fromEntries(

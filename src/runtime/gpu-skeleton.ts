@@ -5,12 +5,12 @@
  * belong to the device's context, and go with its last session). Out: {@link GpuSkeleton}. Guarantees: what it computes is
  * never used, and leaves no trace in the KV cache.
  */
-import type { InferenceSession } from 'onnxruntime-web';
 import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
 import type { GpuDecoderParts } from './gpu-decoder-parts.ts';
 import { checkGpu, toGpuError } from './gpu-errors.ts';
+import { createGpuSession } from './gpu-session.ts';
 
 /** A session that is good for nothing but warming. */
 export interface GpuSkeleton {
@@ -23,18 +23,9 @@ export interface GpuSkeleton {
 
 /** `parts.plan` is the whole model's, `parts.graph` the graph of its first layer alone. @throws LoadError `runtime_failed` */
 export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuDecoderParts): Promise<GpuSkeleton> {
-  const bound = bindModel(ort, toOneLayer(plan), buffers);
-  let session: InferenceSession;
-  try {
-    session = await ort.InferenceSession.create(graph, {
-      executionProviders: [{ name: 'webgpu', device: gpu.device }],
-      preferredOutputLocation: Object.fromEntries(
-        Object.keys(bound.fetches).map((name) => [name, 'gpu-buffer' as const]),
-      ),
-    });
-  } catch (error) {
-    throw await toGpuError(error, 'creating the skeleton session', gpu);
-  }
+  const first = toOneLayer(plan);
+  const bound = bindModel(ort, first, buffers);
+  const session = await createGpuSession({ ort, gpu, shape: first.shape, graph }, 'the skeleton');
   const run = async (tokenCount: number): Promise<void> => {
     const feeds = {
       ...bound.feeds,

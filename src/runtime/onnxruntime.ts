@@ -32,6 +32,24 @@ export function loadOnnxRuntime(): Promise<Ort> {
   return loading;
 }
 
+let starting: Promise<void> | undefined;
+
+/**
+ * Has the runtime's WASM fetched, compiled and started, which it does at its first session: of this graph. Never rejects: what
+ * is wrong shows again where the runtime is needed, and there it can be said.
+ */
+export function startOnnxRuntime(graph: Uint8Array<ArrayBuffer>): Promise<void> {
+  starting ??= openAndClose(graph).catch(() => {
+    starting = undefined;
+  });
+  return starting;
+}
+
+async function openAndClose(graph: Uint8Array<ArrayBuffer>): Promise<void> {
+  const ort = await loadOnnxRuntime();
+  await (await ort.InferenceSession.create(graph, { executionProviders: ['wasm'] })).release();
+}
+
 async function importRuntime(): Promise<Ort> {
   watchWasmMemory();
   const hasJspi = 'Suspending' in WebAssembly;

@@ -6,6 +6,8 @@
  * (`storage_unavailable`, `quota_exceeded`, `storage_failed`). Who may touch which file when is decided by locks
  * (blob-lock.ts), not here.
  */
+import { readHandle, readSlices } from './readable-file.ts';
+import type { ReadableFile } from './readable-file.ts';
 import { storageUnavailable, toStorageError } from './storage-error.ts';
 
 /** A `FileSystemSyncAccessHandle`; declared here because the DOM's types leave it to workers. */
@@ -42,6 +44,23 @@ export class OpfsFolder {
   async get(name: string): Promise<File | null> {
     try {
       return await (await this.#handle.getFileHandle(name)).getFile();
+    } catch (error) {
+      if (isNotFound(error)) return null;
+      throw toStorageError(error, `Reading ${name}`);
+    }
+  }
+
+  /** For reading, beside others that read it; null where there is none. Close it before it is removed. */
+  async openReadable(name: string): Promise<ReadableFile | null> {
+    try {
+      const handle = await this.#handle.getFileHandle(name);
+      const file = handle as unknown as WorkerFileHandle;
+      // Only where the mode is known: other browsers ignore it, and would open the file for this tab alone.
+      if (KNOWS_MODES) {
+        const opened = await file.createSyncAccessHandle?.({ mode: 'read-only' }).catch(() => null);
+        if (opened) return readHandle(opened);
+      }
+      return readSlices(await handle.getFile());
     } catch (error) {
       if (isNotFound(error)) return null;
       throw toStorageError(error, `Reading ${name}`);
@@ -100,12 +119,18 @@ export class OpfsFolder {
   }
 }
 
+/** File System Access, FileSystemSyncAccessHandle.mode; the interface exists in dedicated workers only. */
+const KNOWS_MODES =
+  'mode' in
+  ((globalThis as { readonly FileSystemSyncAccessHandle?: { readonly prototype: object } }).FileSystemSyncAccessHandle
+    ?.prototype ?? {});
+
 const OPEN_ATTEMPTS = 100;
 const OPEN_RETRY_MS = 50;
 
 /** What TypeScript's DOM types lack: worker-only and newer members of a file handle. */
 interface WorkerFileHandle {
-  createSyncAccessHandle?(): Promise<SyncFile>;
+  createSyncAccessHandle?(options?: { mode: 'read-only' }): Promise<SyncFile>;
   move?(target: FileSystemDirectoryHandle, name: string): Promise<void>;
 }
 

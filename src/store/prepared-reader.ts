@@ -9,10 +9,8 @@ import type { FastHash } from './hashing.ts';
 import { createFastHash } from './hashing.ts';
 import type { PreparedPiece, PreparedRecord } from './prepared-record.ts';
 import { gatherPieces } from './prepared-record.ts';
+import type { ReadableFile } from './readable-file.ts';
 import { toStorageError } from './storage-error.ts';
-
-/** Declared here because the DOM's types leave it to workers. */
-declare const FileReaderSync: new () => { readAsArrayBuffer(part: Blob): ArrayBuffer };
 
 /** Bytes `[start, end)` of the file. */
 export interface PreparedBytes {
@@ -24,23 +22,28 @@ export interface PreparedBytes {
 /** See the file's header. Every read may throw LoadError `integrity_mismatch` and `storage_failed`. */
 export class PreparedReader {
   readonly record: PreparedRecord;
-  readonly #file: File;
+  readonly #file: ReadableFile;
   readonly #hash: FastHash;
   readonly #release: () => void;
 
-  private constructor(record: PreparedRecord, file: File, hash: FastHash, release: () => void) {
+  private constructor(record: PreparedRecord, file: ReadableFile, hash: FastHash, release: () => void) {
     this.record = record;
     this.#file = file;
     this.#hash = hash;
     this.#release = release;
   }
 
-  /** `release` gives the lock back. */
-  static async open(record: PreparedRecord, file: File, release: () => void): Promise<PreparedReader> {
-    return new PreparedReader(record, file, await createFastHash(), release);
+  /** Takes over the file; `release` gives the lock back. */
+  static async open(record: PreparedRecord, file: ReadableFile, release: () => void): Promise<PreparedReader> {
+    try {
+      return new PreparedReader(record, file, await createFastHash(), release);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
   }
 
-  /** The whole file, in order. */
+  /** The whole file, in order; bytes are good until the next are asked for. */
   async *readAll(): AsyncGenerator<PreparedBytes> {
     const groups = gatherPieces(this.record.pieces, MAX_READ_BYTES);
     const startRead = (index: number): Promise<Uint8Array<ArrayBuffer>> | null => {
@@ -72,7 +75,7 @@ export class PreparedReader {
       throw this.#damaged(start, 'is laid out otherwise');
     let bytes: Uint8Array<ArrayBuffer>;
     try {
-      bytes = new Uint8Array(new FileReaderSync().readAsArrayBuffer(this.#file.slice(start, end)));
+      bytes = this.#file.readSync(start, end);
     } catch (error) {
       throw toStorageError(error, `Reading ${this.record.key}`);
     }
@@ -80,14 +83,15 @@ export class PreparedReader {
     return bytes;
   }
 
-  /** Gives the lock back. */
+  /** Closes the file and gives the lock back. */
   close(): void {
+    this.#file.close();
     this.#release();
   }
 
   async #read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
     try {
-      return new Uint8Array(await this.#file.slice(start, end).arrayBuffer());
+      return await this.#file.read(start, end);
     } catch (error) {
       throw toStorageError(error, `Reading ${this.record.key}`);
     }

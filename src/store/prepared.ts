@@ -26,8 +26,9 @@ export async function openPrepared({ files, records }: Store, key: string): Prom
   if (!release) return null;
   try {
     const record = await records.getPrepared(key);
-    const file = await files.prepared.get(key);
-    if (record && file?.size === record.sizeBytes) return await PreparedReader.open(record, file, release);
+    const file = await files.prepared.openReadable(key);
+    if (record && file?.sizeBytes === record.sizeBytes) return await PreparedReader.open(record, file, release);
+    file?.close();
   } catch (error) {
     release();
     throw error;

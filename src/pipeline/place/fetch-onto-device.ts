@@ -71,7 +71,7 @@ async function fetchOntoGpu(
   signal: AbortSignal,
 ): Promise<PlacedModel> {
   log.start('place');
-  const place = await reserveOnGpu(plan, graphs);
+  const place = await reserveOnGpu(plan, graphs, signal);
   try {
     const prepared = await opening; // before the download, which asks for room too
     const [summary, fromPrepared, skeleton] = await runTogether<readonly [DownloadSummary, boolean, SkeletonResult]>(

@@ -166,7 +166,7 @@ function findMemoryObstacle(neededBytes: number): Obstacle | null {
   return { neededBytes, limitBytes: WASM_MAX_BYTES, sentence };
 }
 
-/** Matrices were split: what is still too large is a single row, or a vector. */
+/** Matrices were split: what is still too large has rows too long, or too many of them. */
 function findBufferObstacle(
   buffers: readonly { readonly name: string; readonly sizeBytes: number }[],
   limitBytes: number,
@@ -176,7 +176,7 @@ function findBufferObstacle(
   return {
     neededBytes: worst.sizeBytes,
     limitBytes,
-    sentence: `has rows too long to split: ${worst.name} takes ${worst.sizeBytes} bytes, and this device binds ${limitBytes}`,
+    sentence: `has a tensor that no split makes small enough: ${worst.name} takes ${worst.sizeBytes} bytes, and this device binds ${limitBytes}`,
   };
 }
 

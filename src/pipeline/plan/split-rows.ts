@@ -3,8 +3,8 @@
  *
  * In: a matrix of `rows` rows, and the largest buffer. Out: its parts in order; one where it fits whole. Guarantees: all parts
  * but the last have the same number of rows (the graph finds a token's part by division), the last one no more than that;
- * as few parts as fit, and as even as multiples of {@link ROW_MULTIPLE} allow. A row that is itself too large is left whole:
- * whoever checks the buffers against the limit will say so.
+ * as few parts as fit, and as even as multiples of {@link ROW_MULTIPLE} allow. What no reasonable cut helps (a row that is
+ * itself too large, thousands of parts) is left whole: whoever checks the buffers against the limit will say so.
  */
 import type { TensorSource } from '../../contract/plan.ts';
 
@@ -20,6 +20,12 @@ const ROW_MULTIPLE = 32;
 /** Buffers are allocated in multiples of this (onnxruntime wants it so), and the rounded size must be within the limit. */
 const BUFFER_MULTIPLE_BYTES = 16;
 
+/**
+ * A graph with more parts of one tensor is nothing that a device would run; laying it out would only delay the answer that the
+ * model does not fit. WebGPU's least limit, 128 MiB, makes 20 parts of the largest embedding there is.
+ */
+const MAX_PARTS = 4_096;
+
 /** See the file's header. `rowBytes`: of one row in the largest of its buffers. */
 export function splitRows(rows: number, rowBytes: number, maxBufferBytes: number): readonly RowRange[] {
   const usableBytes = Math.floor(maxBufferBytes / BUFFER_MULTIPLE_BYTES) * BUFFER_MULTIPLE_BYTES;
@@ -28,6 +34,7 @@ export function splitRows(rows: number, rowBytes: number, maxBufferBytes: number
   const multiple = rowsThatFit >= ROW_MULTIPLE ? ROW_MULTIPLE : 1;
   const mostRows = Math.floor(rowsThatFit / multiple) * multiple;
   const partCount = Math.ceil(rows / mostRows);
+  if (partCount > MAX_PARTS) return [{ firstRow: 0, rowCount: rows }];
   const partRows = Math.ceil(rows / partCount / multiple) * multiple; // never above mostRows: that is such a multiple too
   return Array.from({ length: Math.ceil(rows / partRows) }, (_, index) => ({
     firstRow: index * partRows,

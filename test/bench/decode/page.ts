@@ -16,6 +16,7 @@ import { RESIZING } from '../../../src/pipeline/place/place-on-gpu.ts';
 import { generateWithTransformers } from '../../../src/pipeline/serve/transformers-generation.ts';
 import { reserveGpuBuffers } from '../../../src/runtime/gpu-buffers.ts';
 import { createGpuDecoder } from '../../../src/runtime/gpu-decoder.ts';
+import { createGpuSession } from '../../../src/runtime/gpu-session.ts';
 import { openGpu } from '../../../src/runtime/gpu.ts';
 import { loadOnnxRuntime } from '../../../src/runtime/onnxruntime.ts';
 import { loadTransformers } from '../../../src/runtime/transformers.ts';
@@ -97,7 +98,8 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
   const buffers = await reserveGpuBuffers(plan, gpu);
   for (const [name, bytes] of weights) await buffers.write(name, 0, bytes);
   await buffers.flush();
-  const inner = await createGpuDecoder({ ort, gpu, plan, graph, buffers, resizing: RESIZING });
+  const session = await createGpuSession({ ort, gpu, shape: plan.shape, graph }, 'the model');
+  const inner = createGpuDecoder({ ort, gpu, plan, graph, session, buffers, resizing: RESIZING });
   const decoder = new CachedDecoder(inner);
   const never = new AbortController().signal;
   const notice = await decoder.prepareTokenLoop(await decoder.logitsFor([1, 2, 3], never));

@@ -10,6 +10,7 @@ import { describePrepared, layOutPrepared } from '../../../src/pipeline/fill/pre
 import { PreparedSource } from '../../../src/pipeline/fill/prepared-weights.ts';
 import { createFastHash } from '../../../src/store/hashing.ts';
 import { PreparedReader } from '../../../src/store/prepared-reader.ts';
+import { readSlices } from '../../../src/store/readable-file.ts';
 import { joinPieces, type PreparedPiece } from '../../../src/store/prepared-record.ts';
 import { computeRotary, type HandmadeWeight, makePlan } from './handmade-plan.ts';
 
@@ -84,7 +85,7 @@ async function openSource(bytes: Uint8Array<ArrayBuffer>, pieces: readonly Prepa
   const record = { key: 'k', converterVersion: 1, dtype: 'q4' as const, blobKeys: [], usedAtMs: 0 };
   const reader = await PreparedReader.open(
     { ...record, sizeBytes: bytes.length, pieces },
-    new File([bytes], 'k'),
+    readSlices(new File([bytes], 'k')),
     () => undefined,
   );
   return new PreparedSource(reader, layOutPrepared(PLAN.weights), (notice) => notices.push(notice));

@@ -181,7 +181,7 @@ describe('sizeModel', () => {
   it('a row that does not fit cannot be split', () => {
     const { obstacle } = sizing(1e6, { ...GPU, maxBufferBytes: 1000 }, 'webgpu')('q8');
     expect(obstacle).toMatchObject({ limitBytes: 1000 });
-    expect(obstacle?.sentence).toMatch(/too long to split: embed.blocks/);
+    expect(obstacle?.sentence).toMatch(/no split makes small enough: embed.blocks/);
   });
 
   it('a cache of too few tokens is none', () => {
