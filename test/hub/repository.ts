@@ -5,13 +5,15 @@
 import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
-import { type Content, type ContentSpec, hashContent, openContent } from './content.ts';
+import { type Content, type ContentHashes, type ContentSpec, hashContent, openContent } from './content.ts';
 
 /** A file with more to say than its bytes. */
 export interface FileSpec {
   readonly content: ContentSpec;
   /** Kept outside git, served by the CDN. Default: by the name's ending, or above 10 MB. */
   readonly lfs?: boolean;
+  /** Said instead of computed: for a file of which nobody will read more than a few bytes, and which is long to hash. */
+  readonly hashes?: ContentHashes;
   /** Lies of the listing about this file. */
   readonly listed?: { readonly sizeBytes?: number; readonly sha256?: string; readonly oid?: string };
 }
@@ -100,7 +102,7 @@ export function findCommit(repository: Repository, revision: string): Commit | n
 async function openFile(path: string, spec: ContentSpec | FileSpec): Promise<HubFile> {
   const file = isFileSpec(spec) ? spec : { content: spec };
   const content = await openContent(file.content);
-  const { sha256, gitSha1 } = await hashContent(content);
+  const { sha256, gitSha1 } = file.hashes ?? (await hashContent(content));
   const lfs = file.lfs ?? (LFS_ENDINGS.test(path) || content.sizeBytes > LFS_ABOVE_BYTES);
   const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${sha256}\nsize ${content.sizeBytes}\n`;
   const pointerSha1 = createHash('sha1').update(`blob ${pointer.length}\0${pointer}`).digest('hex');

@@ -79,16 +79,16 @@ void serveCalls({
     return { stages, filledMs, readyMs, placedBytes, firstPrefillMs, secondPrefillMs, tokenMs };
   },
 
-  /** A load that cannot fit: ms until it says so, the headers' arrival included. */
+  /** A load that cannot fit WebAssembly's 4 GiB: ms until it says so, the headers' arrival included. */
   async refuse(endpoint: string, modelId: string): Promise<{ code: string; elapsedMs: number }> {
     const loader = createLoader({ hub: { endpoint }, bundledBaseUrl: null });
     const startMs = performance.now();
     try {
-      const options = { device: 'webgpu', dtype: 'fp32', simulatedLimits: { maxBufferBytes: 2048 } } as const;
-      await (await loader.load(modelId, options)).dispose();
-      return { code: 'none', elapsedMs: 0 };
+      await (await loader.load(modelId, { device: 'wasm', dtype: 'q4' })).dispose();
+      throw new Error('It was loaded.');
     } catch (error) {
-      return { code: isLoadError(error) ? error.code : String(error), elapsedMs: performance.now() - startMs };
+      if (!isLoadError(error) || error.code !== 'does_not_fit') throw error;
+      return { code: error.code, elapsedMs: performance.now() - startMs };
     } finally {
       await loader.dispose();
     }
