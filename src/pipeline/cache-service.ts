@@ -16,19 +16,13 @@ import type {
   VerifyResult,
 } from '../contract/cache.ts';
 import { BlobFiles } from '../store/blob-files.ts';
-import {
-  deleteAll,
-  deleteSnapshots,
-  isSelected,
-  listCache,
-  measureChecks,
-  pin,
-  prune,
-  verify,
-} from '../store/catalog.ts';
-import type { CacheStore } from '../store/catalog.ts';
+import { isSelected } from '../store/catalog-view.ts';
+import type { CacheStore } from '../store/catalog-view.ts';
+import { listCache, pin } from '../store/catalog.ts';
 import { readUsage } from '../store/quota.ts';
 import { CacheRecords } from '../store/records.ts';
+import { deleteAll, deleteSnapshots, prune } from '../store/removal.ts';
+import { measureChecks, verify } from '../store/verification.ts';
 
 /** See the file's header. Errors: LoadError `storage_unavailable`, `storage_failed`. */
 export class CacheService {

@@ -8,10 +8,11 @@
 import { LoadError } from '../contract/errors.ts';
 import type { CacheEntry, CacheUsage } from '../contract/cache.ts';
 import type { BlobFiles } from './blob-files.ts';
-import { deleteSnapshots, listCache, measureFreeable } from './catalog.ts';
-import type { CacheStore } from './catalog.ts';
+import type { CacheStore } from './catalog-view.ts';
+import { listCache, measureFreeable } from './catalog.ts';
 import { dropPrepared } from './prepared.ts';
 import { toSnapshotKey } from './records.ts';
+import { deleteSnapshots } from './removal.ts';
 
 /** What the browser says about this origin's storage. */
 export async function readEstimate(): Promise<{

@@ -9,7 +9,7 @@ import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/
 import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
 import { BlobFiles } from '../../store/blob-files.ts';
-import { sweep } from '../../store/catalog.ts';
+import { sweep } from '../../store/removal.ts';
 import { HasherFactory } from '../../store/file-hasher.ts';
 import { CacheRecords } from '../../store/records.ts';
 import { CONVERTER_VERSION } from '../fill/prepared-layout.ts';

@@ -7,7 +7,7 @@ import { openFetchService, type FetchService, type SnapshotFiles } from '../../.
 import { resolveSnapshot } from '../../../src/pipeline/resolve.ts';
 import { BlobFiles } from '../../../src/store/blob-files.ts';
 import type { SyncFile } from '../../../src/store/opfs-folder.ts';
-import { deleteAll } from '../../../src/store/catalog.ts';
+import { deleteAll } from '../../../src/store/removal.ts';
 import { createStreamHash } from '../../../src/store/hashing.ts';
 import { CacheRecords } from '../../../src/store/records.ts';
 

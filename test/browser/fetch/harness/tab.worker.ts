@@ -12,7 +12,10 @@ import type { FetchTuning } from '../../../../src/pipeline/fetch/tuning.ts';
 import { resolveSnapshot } from '../../../../src/pipeline/resolve.ts';
 import { resolveStatic } from '../../../../src/pipeline/sources/resolve-static.ts';
 import { BlobFiles } from '../../../../src/store/blob-files.ts';
+import type { CacheStore } from '../../../../src/store/catalog-view.ts';
 import * as catalog from '../../../../src/store/catalog.ts';
+import * as removal from '../../../../src/store/removal.ts';
+import { verify } from '../../../../src/store/verification.ts';
 import { createStreamHash } from '../../../../src/store/hashing.ts';
 import type { SyncFile } from '../../../../src/store/opfs-folder.ts';
 import { readUsage } from '../../../../src/store/quota.ts';
@@ -148,20 +151,20 @@ export class TabWorker {
     return catalog.pin(await this.#store(), selector, pinned);
   }
 
-  async prune(keep: readonly CacheSelector[]): Promise<Awaited<ReturnType<typeof catalog.prune>>> {
-    return catalog.prune(await this.#store(), keep);
+  async prune(keep: readonly CacheSelector[]): Promise<Awaited<ReturnType<typeof removal.prune>>> {
+    return removal.prune(await this.#store(), keep);
   }
 
-  async remove(selectors: readonly CacheSelector[]): Promise<Awaited<ReturnType<typeof catalog.deleteSnapshots>>> {
-    return catalog.deleteSnapshots(await this.#store(), selectors);
+  async remove(selectors: readonly CacheSelector[]): Promise<Awaited<ReturnType<typeof removal.deleteSnapshots>>> {
+    return removal.deleteSnapshots(await this.#store(), selectors);
   }
 
-  async removeAll(): Promise<Awaited<ReturnType<typeof catalog.deleteAll>>> {
-    return catalog.deleteAll(await this.#store());
+  async removeAll(): Promise<Awaited<ReturnType<typeof removal.deleteAll>>> {
+    return removal.deleteAll(await this.#store());
   }
 
-  async verify(selector: CacheSelector): Promise<Awaited<ReturnType<typeof catalog.verify>>> {
-    return catalog.verify(await this.#store(), selector);
+  async verify(selector: CacheSelector): Promise<Awaited<ReturnType<typeof verify>>> {
+    return verify(await this.#store(), selector);
   }
 
   /** What lies in the two folders. */
@@ -205,7 +208,7 @@ export class TabWorker {
     this.#worker?.terminate();
   }
 
-  async #store(): Promise<catalog.CacheStore> {
+  async #store(): Promise<CacheStore> {
     return { files: await BlobFiles.open(), records: this.#records };
   }
 
