@@ -82,7 +82,8 @@ async function fetchOntoGpu(
           log.run('fill', async () => {
             const onProgress = (done: number, total: number): void => {
               log.progress('fill', done, total);
-              log.progress('place', done, total);
+              // What the device takes is another number of bytes than what is read.
+              log.progress('place', place.buffers.writtenBytes(), plan.costs.weightBytes);
             };
             if (await fillFromPrepared(plan, prepared, place, either, onProgress)) return true;
             await fillFromDownload(plan, repository, prepared, place, either, onProgress);
