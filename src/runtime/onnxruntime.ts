@@ -18,9 +18,19 @@ const TRANSFORMERS_RUNTIME = Symbol.for('onnxruntime');
 const MAX_THREADS = 8;
 
 let loading: Promise<Ort> | undefined;
+let starting: Promise<void> | undefined;
 
-/** The runtime; loaded at the first call, the same module afterwards. @throws LoadError `runtime_failed` */
-export function loadOnnxRuntime(): Promise<Ort> {
+/**
+ * The runtime; loaded at the first call, the same module afterwards. Waits for {@link startOnnxRuntime}, if that was called: the
+ * runtime takes a second session, asked for while it starts for the first, for an error.
+ * @throws LoadError `runtime_failed`
+ */
+export async function loadOnnxRuntime(): Promise<Ort> {
+  await starting;
+  return importOnce();
+}
+
+function importOnce(): Promise<Ort> {
   loading ??= importRuntime().catch((error: unknown) => {
     loading = undefined; // a failed download must not poison later loads
     throw new LoadError('runtime_failed', {
@@ -31,8 +41,6 @@ export function loadOnnxRuntime(): Promise<Ort> {
   });
   return loading;
 }
-
-let starting: Promise<void> | undefined;
 
 /**
  * Has the runtime's WASM fetched, compiled and started, which it does at its first session: of this graph. Never rejects: what
@@ -46,7 +54,7 @@ export function startOnnxRuntime(graph: Uint8Array<ArrayBuffer>): Promise<void> 
 }
 
 async function openAndClose(graph: Uint8Array<ArrayBuffer>): Promise<void> {
-  const ort = await loadOnnxRuntime();
+  const ort = await importOnce();
   await (await ort.InferenceSession.create(graph, { executionProviders: ['wasm'] })).release();
 }
 

@@ -26,6 +26,12 @@ export interface LoadMeasure {
 /** What a load is followed to: requests, the ready model, the end of stage "place", the last byte on the device. */
 export type LoadExtent = 'requests' | 'ready' | 'placed' | 'filled';
 
+/** Times until a refusal, ms. */
+export interface Refusal {
+  readonly elapsedMs: number;
+  readonly planMs: number;
+}
+
 const FLOOR = () =>
   Comlink.wrap<FloorWorker>(new Worker(new URL('./floor.worker.ts', import.meta.url), { type: 'module' }));
 
@@ -79,16 +85,21 @@ void serveCalls({
     return { stages, filledMs, readyMs, placedBytes, firstPrefillMs, secondPrefillMs, tokenMs };
   },
 
-  /** A load that cannot fit WebAssembly's 4 GiB: ms until it says so, the headers' arrival included. */
-  async refuse(endpoint: string, modelId: string): Promise<{ code: string; elapsedMs: number }> {
+  /** A load that cannot fit WebAssembly's 4 GiB: ms until it says so, since the call and since the headers were asked for. */
+  async refuse(endpoint: string, modelId: string): Promise<Refusal> {
     const loader = createLoader({ hub: { endpoint }, bundledBaseUrl: null });
     const startMs = performance.now();
+    let plansMs = NaN;
+    const onProgress = (event: LoadEvent): void => {
+      if (event.type === 'stageStart' && event.stage === 'plan') plansMs = performance.now();
+    };
     try {
-      await (await loader.load(modelId, { device: 'wasm', dtype: 'q4' })).dispose();
+      await (await loader.load(modelId, { device: 'wasm', dtype: 'q4', onProgress })).dispose();
       throw new Error('It was loaded.');
     } catch (error) {
       if (!isLoadError(error) || error.code !== 'does_not_fit') throw error;
-      return { code: error.code, elapsedMs: performance.now() - startMs };
+      const endMs = performance.now();
+      return { elapsedMs: endMs - startMs, planMs: endMs - plansMs };
     } finally {
       await loader.dispose();
     }
