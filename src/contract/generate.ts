@@ -62,6 +62,8 @@ export interface GenerateReport {
    * The same request gives the same tokens on both, but for what rounding decides.
    */
   readonly path: GenerationPath;
+  /** Why that path was taken; where it was changed to in mid-generation, after how many tokens. */
+  readonly pathReason: string;
   /** From the request to the first token. */
   readonly firstTokenMs: number;
   readonly totalMs: number;

@@ -9,15 +9,17 @@ import type { Worker } from '@playwright/test';
 
 /** One fault; it strikes once, unless it says otherwise. */
 export interface Fault {
-  /** `told`: nothing fails, but the page hears of it, on the BroadcastChannel `gpu fault`. */
-  readonly kind: 'out-of-memory' | 'lost' | 'told';
+  /**
+   * `told`: nothing fails, but the page hears of it, on the BroadcastChannel `gpu fault`. `zeroed`: what is written is zeros.
+   */
+  readonly kind: 'out-of-memory' | 'lost' | 'told' | 'zeroed';
   /** At the creation of a buffer, or at a write into one. */
   readonly at: 'createBuffer' | 'writeBuffer';
   /**
    * `kvCache` by their labels, `growth` what is asked for before the cache grows, `weights` all else of ours; `runtime`: without
-   * a label, which is what onnxruntime makes.
+   * a label, which is what onnxruntime makes; `position`: at which place in the cache the recorded decode step is to run.
    */
-  readonly purpose: 'weights' | 'kvCache' | 'growth' | 'runtime';
+  readonly purpose: 'weights' | 'kvCache' | 'growth' | 'runtime' | 'position';
   /** Of those, counted from 0 since the fault was set. */
   readonly index: number;
   /** Strikes at every one from there on, until another fault is set. */
@@ -67,6 +69,7 @@ export async function meddle(worker: Worker): Promise<void> {
       [/^$/u, 'runtime'],
       [/^past_key_values/u, 'kvCache'],
       [/^room to grow$/u, 'growth'],
+      [/^seqlens_k$/u, 'position'],
     ] as const;
     const strike = (at: Fault['at'], label: string | undefined): Fault['kind'] | null => {
       const { fault } = state;
@@ -130,8 +133,10 @@ export async function meddle(worker: Worker): Promise<void> {
     });
     patch(GPUQueue.prototype, 'writeBuffer', (original) => {
       return function (this: GPUQueue, buffer, ...rest: unknown[]) {
-        if (strike('writeBuffer', buffer.label) !== null) devicesOfQueues.get(this)?.destroy();
-        original.call(this, buffer, ...(rest as [number, GPUAllowSharedBufferSource]));
+        const [offset, data, ...range] = rest as [number, GPUAllowSharedBufferSource, ...number[]];
+        const kind = strike('writeBuffer', buffer.label);
+        if (kind === 'lost') devicesOfQueues.get(this)?.destroy();
+        original.call(this, buffer, offset, kind === 'zeroed' ? new ArrayBuffer(data.byteLength) : data, ...range);
         return undefined;
       };
     });

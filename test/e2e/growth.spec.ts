@@ -17,6 +17,9 @@ const TABLE_BYTES_PER_TOKEN = 2 * 8 * 4;
 const ON_GPU = { device: 'webgpu', dtype: 'fp32' } as const;
 const NO_ROOM = { kind: 'out-of-memory', at: 'createBuffer', purpose: 'growth', index: 0, stays: true } as const;
 
+/** The replay of the decode step that proves what was recorded: it runs at the cache's first place, and spoils that. */
+const OTHER_PLACE = { kind: 'zeroed', at: 'writeBuffer', purpose: 'position', index: 1 } as const;
+
 const prompt = (seed: number, length = 18): number[] =>
   Array.from({ length }, (_, index) => (index * 31 + seed * 17) % 200);
 
@@ -98,6 +101,63 @@ test('greedy ids across growths are those of transformers; conversations, refusa
   });
   await model.evaluate((it) => it.dispose());
   expect(await readAccount(worker)).toMatchObject({ liveBuffers: 0, liveBytes: 0, liveDevices: 0 });
+});
+
+test('a decode step that fails its proof after a growth: the generation goes on without it, and says so', async ({
+  app,
+  openHub,
+}) => {
+  const { loader, worker, inputIds, ids } = await openMeddled(app, openHub);
+  const model = await load(loader, { ...ON_GPU, contextTokens: { reserve: 32 } });
+  const before = await memoryOf(model);
+  await setFault(worker, OTHER_PLACE);
+  const made = await generate(model, inputIds, { max_new_tokens: 60 });
+  expect(await struckBy(worker)).toBe('seqlens_k');
+  expect(made.ids).toEqual(ids.slice(0, 60));
+  expect(made.report).toMatchObject({ path: 'transformers', finishReason: 'length', newTokens: 60 });
+  const failure = /the KV cache had grown, failed its proof: .* a logit was off by/u;
+  expect(made.report.pathReason).toMatch(new RegExp(`^after ${32 - inputIds.length} tokens.*${failure.source}`, 'u'));
+
+  await test.step('what the step wrote into the cache is gone; another growth; nothing is left of the step', async () => {
+    const again = await generate(model, inputIds, { max_new_tokens: 128 });
+    expect(again.ids).toEqual(ids.slice(0, 128));
+    expect(again.report).toMatchObject({ path: 'transformers', reusedTokens: inputIds.length - 1 });
+    expect(again.report.pathReason).toMatch(failure);
+    const { gpu, ...after } = await memoryOf(model);
+    expect(after).toMatchObject({ contextTokens: 256, conversations: before.conversations });
+    // The buffer that parking goes through, as long as the keys or values of one layer.
+    expect(gpu?.liveBytesByPurpose.staging).toBe((256 * KV_BYTES_PER_TOKEN) / 4);
+  });
+  await model.evaluate((it) => it.dispose());
+  expect(await readAccount(worker)).toMatchObject({ liveBuffers: 0, liveBytes: 0, liveDevices: 0 });
+});
+
+test('the same for a prompt, and for sampled, penalised and forbidden tokens @long', async ({ app, openHub }) => {
+  const { loader, worker } = await openMeddled(app, openHub);
+  const large = await load(loader, { ...ON_GPU, contextTokens: 512 });
+  const sampled = {
+    do_sample: true,
+    seed: 9,
+    top_k: 20,
+    repetition_penalty: 1.3,
+    min_new_tokens: 60,
+    max_new_tokens: 70,
+  };
+  for (const { ids, options, reason } of [
+    { ids: prompt(1), options: sampled, reason: /^after 14 tokens/u },
+    { ids: prompt(5, 40), options: { max_new_tokens: 12, min_new_tokens: 12 }, reason: /^the decode step/u },
+  ]) {
+    const model = await load(loader, { ...ON_GPU, contextTokens: { reserve: 32 } });
+    await generate(model, ids.slice(0, 17), { max_new_tokens: 1 }); // else a prompt's step belongs at the first place
+    await setFault(worker, OTHER_PLACE);
+    const [ours, theirs] = [await generate(model, ids, options), await generate(large, ids, options)];
+    expect(await struckBy(worker)).toBe('seqlens_k');
+    expect(ours.ids).toEqual(theirs.ids);
+    expect(ours.report).toMatchObject({ path: 'transformers', finishReason: theirs.report.finishReason });
+    expect(ours.report.pathReason).toMatch(reason);
+    expect(theirs.report.path).toBe('gpu');
+    await model.evaluate((it) => it.dispose());
+  }
 });
 
 test('sampled and penalised tokens, and those of transformers.js, are the same with and without growth @long', async ({

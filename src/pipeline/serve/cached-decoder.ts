@@ -37,6 +37,7 @@ export class CachedDecoder {
   readonly maxContextTokens: number;
   #reusedTokens = 0;
   #tokenLoop: TokenLoop | null = null;
+  #tokenLoopObstacle = 'this device has no token loop';
 
   constructor(decoder: Decoder, options: CachedDecoderOptions = {}) {
     this.#decoder = decoder;
@@ -71,6 +72,11 @@ export class CachedDecoder {
     return this.#tokenLoop;
   }
 
+  /** Why there is no token loop; null where there is one. */
+  get tokenLoopObstacle(): string | null {
+    return this.#tokenLoop === null ? this.#tokenLoopObstacle : null;
+  }
+
   /**
    * Makes the token loop ready, given the logits of the last run. Yields null, or a sentence that says why there will be
    * none, which takes nothing but speed.
@@ -96,7 +102,11 @@ export class CachedDecoder {
       // Memory that another step had before says nothing about what the device can do.
       if (wasReady && isLoadError(error) && error.code === 'out_of_memory') throw error;
       const reason = error instanceof Error ? error.message : String(error);
-      return `Tokens are chosen in JavaScript, because this device could not do it: ${reason}`;
+      this.#tokenLoopObstacle = wasReady
+        ? `the decode step, recorded anew after the KV cache had grown, failed its proof: ${reason}`
+        : `this device could not do it: ${reason}`;
+      this.#conversations.truncate(0); // a step that went wrong may have written anywhere in the live cache
+      return `Tokens are chosen in JavaScript, because ${this.#tokenLoopObstacle}`;
     }
   }
 

@@ -9,17 +9,14 @@
  * In: prompt ids and settings. Out: tokens as they are read. Guarantees: at most {@link STEPS_AHEAD} choices are under way,
  * so that a cancel, an end token or a stop string wastes no more than that; what was computed beyond the end is dropped; the
  * decoder's account of its cache names what was run and read, and nothing else. Where the cache is full, all that is under way
- * is read, the cache grows, and the generation goes on as from a prompt whose last token is new.
+ * is read, the cache grows, and the generation goes on as from a prompt whose last token is new; by other means, if the device
+ * cannot decode from the longer cache.
  */
 import { raceAbort, throwIfAborted } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
-import { LoadError } from '../../contract/errors.ts';
-import type { TokenLoop } from '../../runtime/decoder.ts';
-import type { CachedDecoder } from './cached-decoder.ts';
 import type { GenerateSettings } from './generate-settings.ts';
 import type { GenerationOutput } from './generation-output.ts';
 import type { GeneratorParts } from './generator-parts.ts';
-import { makeRandom } from './random.ts';
 
 /**
  * Enough that the GPU finds its next step while an id is on its way back and JavaScript handles it: a map takes a browser
@@ -27,24 +24,33 @@ import { makeRandom } from './random.ts';
  */
 const STEPS_AHEAD = 4;
 
+/** How far a generation came. */
+export interface DeviceGeneration {
+  /** Prompt tokens that were in the cache. */
+  readonly reusedTokens: number;
+  /** All ids, the prompt's too, that are to be gone on from where the token loop was lost on the way; null where it ended. */
+  readonly unfinishedIds: readonly number[] | null;
+}
+
 /**
- * Runs one generation; `output` is given each new token as it comes. Yields how many prompt tokens were in the cache.
+ * Runs one generation; `output` is given each new token as it comes, and `draw` asked for a number for each.
  * @throws LoadError `aborted`, `device_lost`, `out_of_memory`, `runtime_failed`
  */
 export async function generateOnDevice(
-  { decoder, transformers }: Pick<GeneratorParts, 'decoder' | 'transformers'>,
+  { decoder }: Pick<GeneratorParts, 'decoder'>,
   promptIds: readonly number[],
   settings: GenerateSettings,
+  draw: () => number,
   output: GenerationOutput,
   signal: AbortSignal,
-): Promise<number> {
+): Promise<DeviceGeneration> {
   const { maxNewTokens, minNewTokens, sampling, repetitionPenalty, eosIds } = settings;
   const rule = { repetitionPenalty, sampling, forbiddenIds: minNewTokens > 0 ? [...eosIds] : [] };
-  let loop = requireLoop(decoder);
+  const loop = decoder.tokenLoop;
+  assert(loop, 'there is no token loop');
   await decoder.prefillFor(promptIds, signal);
   const { reusedTokens } = decoder;
   loop.begin(promptIds, rule);
-  const random = sampling === null ? () => 0 : makeRandom(transformers, settings.seed);
 
   const pending: Promise<number>[] = [];
   const readIds: number[] = [];
@@ -52,7 +58,7 @@ export async function generateOnDevice(
   let ranCount = 0; // of the chosen tokens
   let bookedCount = 0; // of these, those that the decoder knows of
   const choose = (): void => {
-    const step = { position: promptIds.length + chosenCount, draw: random(), forbid: chosenCount < minNewTokens };
+    const step = { position: promptIds.length + chosenCount, draw: draw(), forbid: chosenCount < minNewTokens };
     pending.push(loop.choose(step));
     chosenCount++;
   };
@@ -64,7 +70,6 @@ export async function generateOnDevice(
   /** Goes on in a cache that has grown: the last token that was read runs, and all of them count as seen. */
   const resume = async (): Promise<void> => {
     const ids = [...promptIds, ...readIds];
-    loop = requireLoop(decoder);
     await decoder.prefillFor(ids, signal);
     bookedCount = ranCount = readIds.length;
     loop.begin(ids, rule);
@@ -75,8 +80,10 @@ export async function generateOnDevice(
       throwIfAborted(signal);
       const hasRoom = promptIds.length + chosenCount < decoder.contextTokens;
       if (chosenCount < maxNewTokens && hasRoom && pending.length < STEPS_AHEAD) {
-        if (pending.length === 0) await resume();
-        else {
+        if (pending.length === 0) {
+          if (decoder.tokenLoopObstacle !== null) break;
+          await resume();
+        } else {
           await loop.advance();
           ranCount++;
         }
@@ -104,14 +111,5 @@ export async function generateOnDevice(
   }
   book();
   throwIfAborted(signal);
-  return reusedTokens;
-}
-
-/** @throws LoadError `runtime_failed` where a cache that has grown could not be decoded from: the next request takes the other path */
-function requireLoop({ tokenLoop }: CachedDecoder): TokenLoop {
-  if (tokenLoop !== null) return tokenLoop;
-  throw new LoadError('runtime_failed', {
-    message: 'The KV cache has grown, but the device could not record its decode step anew. Send the request again.',
-    stage: 'serve',
-  });
+  return { reusedTokens, unfinishedIds: output.finishReason === null ? [...promptIds, ...readIds] : null };
 }

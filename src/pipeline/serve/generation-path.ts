@@ -18,13 +18,13 @@ export interface PathChoice {
   readonly reason: string;
 }
 
-/** See the file's header. `config` is config.json. */
+/** See the file's header. `config` is config.json; `loopObstacle` says why there is no token loop, null where there is one. */
 export function chooseGenerationPath(
   settings: Pick<GenerateSettings, 'minNewTokens' | 'eosIds'>,
   config: Readonly<Record<string, unknown>>,
-  hasTokenLoop: boolean,
+  loopObstacle: string | null,
 ): PathChoice {
-  if (!hasTokenLoop) return { path: 'transformers', reason: 'this device has no token loop' };
+  if (loopObstacle !== null) return { path: 'transformers', reason: loopObstacle };
   if (settings.minNewTokens > 0 && settings.eosIds.size > MAX_FORBIDDEN_IDS) {
     return { path: 'transformers', reason: `min_new_tokens would suppress ${settings.eosIds.size} end tokens` };
   }

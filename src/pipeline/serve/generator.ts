@@ -2,8 +2,8 @@
  * Generation: tokens from a prompt, on the path that covers what is asked for.
  *
  * In: prompt ids and settings. Out: tokens, one at a time, and a report. Guarantees: the same request gives the same tokens
- * on either path (but for what rounding decides); a cancel takes effect within one token (one chunk of a prefill); errors
- * keep their type.
+ * on either path (but for what rounding decides), and on one after the other, where the device loses its token loop on the way;
+ * a cancel takes effect within one token (one chunk of a prefill); errors keep their type.
  */
 import { assert } from '../../base/assert.ts';
 import type { FinishReason, GeneratedToken, GenerationPath } from '../../contract/generate.ts';
@@ -11,7 +11,9 @@ import { generateOnDevice } from './device-generation.ts';
 import type { GenerateSettings } from './generate-settings.ts';
 import { GenerationOutput } from './generation-output.ts';
 import { chooseGenerationPath } from './generation-path.ts';
+import type { PathChoice } from './generation-path.ts';
 import type { GeneratorParts } from './generator-parts.ts';
+import { makeRandom } from './random.ts';
 import { generateWithTransformers } from './transformers-generation.ts';
 
 /** How a generation ended. */
@@ -22,6 +24,7 @@ export interface GeneratorResult {
   readonly contextNote: string | null;
   readonly reusedTokens: number;
   readonly path: GenerationPath;
+  readonly pathReason: string;
 }
 
 /**
@@ -36,11 +39,28 @@ export async function runGeneration(
   signal: AbortSignal,
 ): Promise<GeneratorResult> {
   const output = new GenerationOutput(parts.decodeText, promptIds, settings, onToken);
-  const { path } = chooseGenerationPath(settings, parts.config, parts.decoder.tokenLoop !== null);
-  const generate = path === 'gpu' ? generateOnDevice : generateWithTransformers;
-  const reusedTokens = await generate(parts, promptIds, settings, output, signal);
+  // Of one generation, whatever path it is on.
+  const draw = settings.sampling === null ? () => 0 : makeRandom(parts.transformers, settings.seed);
+  const choice = chooseGenerationPath(settings, parts.config, parts.decoder.tokenLoopObstacle);
+  const onDevice =
+    choice.path === 'gpu' ? await generateOnDevice(parts, promptIds, settings, draw, output, signal) : null;
+  const restIds = onDevice === null ? promptIds : onDevice.unfinishedIds;
+  const { path, reason } = onDevice && restIds ? describeChange(parts, output.newTokens) : choice;
+  const reusedTokens =
+    restIds === null ? 0 : await generateWithTransformers(parts, restIds, settings, draw, output, signal);
   const { newTokens, finishReason } = output;
   assert(finishReason, 'a generation ends for a reason');
   const contextNote = finishReason === 'context' ? (output.contextNote ?? parts.decoder.explainCeiling()) : null;
-  return { newTokens, finishReason, contextNote, reusedTokens, path };
+  return {
+    newTokens,
+    finishReason,
+    contextNote,
+    reusedTokens: onDevice?.reusedTokens ?? reusedTokens,
+    path,
+    pathReason: reason,
+  };
+}
+
+function describeChange({ decoder }: GeneratorParts, newTokens: number): PathChoice {
+  return { path: 'transformers', reason: `after ${newTokens} tokens, because ${decoder.tokenLoopObstacle}` };
 }

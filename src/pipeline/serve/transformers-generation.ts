@@ -1,8 +1,9 @@
 /**
  * A generation by transformers.js's own `generate()` over our decoder.
  *
- * In: prompt ids and settings. Out: tokens, one at a time, and a report. transformers.js sees a session with one input,
- * `input_ids`; the {@link CachedDecoder} below it runs what its KV cache does not hold yet.
+ * In: prompt ids, and any that another path has generated from them; settings. Out: tokens, one at a time, and a report.
+ * transformers.js sees a session with one input, `input_ids`; the {@link CachedDecoder} below it runs what its KV cache does not
+ * hold yet.
  * Guarantees: a cancel takes effect within one token (one chunk of a prefill); errors keep their type.
  */
 import type { PreTrainedModel, Tensor } from '@huggingface/transformers';
@@ -10,17 +11,19 @@ import { abortedError } from '../../base/abort.ts';
 import type { GenerateSettings } from './generate-settings.ts';
 import type { GenerationOutput } from './generation-output.ts';
 import type { GeneratorParts } from './generator-parts.ts';
-import { makeRandom } from './random.ts';
 import { sampleToken } from './sampling.ts';
+import type { SamplingSettings } from './sampling.ts';
 
 /**
- * Runs one generation; `output` is given each new token as it comes. Yields how many prompt tokens were in the cache.
+ * Runs one generation, or goes on with one: `ids` end with the tokens that `output` was given already. It is given each new
+ * token as it comes, and `draw` asked for a number for each that is sampled. Yields how many of `ids` were in the cache.
  * @throws LoadError `aborted`, `device_lost`, `out_of_memory`, `runtime_failed`
  */
 export async function generateWithTransformers(
   parts: GeneratorParts,
-  promptIds: readonly number[],
+  ids: readonly number[],
   settings: GenerateSettings,
+  draw: () => number,
   output: GenerationOutput,
   signal: AbortSignal,
 ): Promise<number> {
@@ -45,12 +48,13 @@ export async function generateWithTransformers(
   }
 
   const processors = new transformers.LogitsProcessorList();
-  if (settings.sampling !== null) processors.push(makeSampler(parts, settings));
-  const inputs = new transformers.Tensor('int64', BigInt64Array.from(promptIds, BigInt), [1, promptIds.length]);
+  const { sampling } = settings;
+  if (sampling !== null) processors.push(makeSampler(parts, sampling, draw));
+  const inputs = new transformers.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]);
   await makeModel(parts, session).generate({
     inputs,
-    max_new_tokens: settings.maxNewTokens,
-    min_new_tokens: settings.minNewTokens,
+    max_new_tokens: settings.maxNewTokens - output.newTokens,
+    min_new_tokens: Math.max(0, settings.minNewTokens - output.newTokens),
     repetition_penalty: settings.repetitionPenalty,
     eos_token_id: settings.eosIds.size > 0 ? [...settings.eosIds] : null,
     // Sampling is done by our processor, after transformers.js's own; what is left to choose is the one token it leaves.
@@ -122,11 +126,9 @@ function makeModel({ transformers, config }: GeneratorParts, session: DecoderSes
 }
 
 /** A processor that draws the token and leaves only it possible. */
-function makeSampler({ transformers }: GeneratorParts, { sampling, seed }: GenerateSettings) {
-  const draw = makeRandom(transformers, seed);
+function makeSampler({ transformers }: GeneratorParts, sampling: SamplingSettings, draw: () => number) {
   class Sampler extends transformers.LogitsProcessor {
     override _call(_ids: bigint[][], logits: Tensor): Tensor {
-      if (sampling === null) return logits;
       const scores = logits.data as Float32Array;
       const id = sampleToken(scores, sampling, draw);
       scores.fill(-Infinity);

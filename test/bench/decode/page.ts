@@ -13,6 +13,7 @@ import { generateOnDevice } from '../../../src/pipeline/serve/device-generation.
 import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
 import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';
 import { RESIZING } from '../../../src/pipeline/place/place-on-gpu.ts';
+import { makeRandom } from '../../../src/pipeline/serve/random.ts';
 import { generateWithTransformers } from '../../../src/pipeline/serve/transformers-generation.ts';
 import { reserveGpuBuffers } from '../../../src/runtime/gpu-buffers.ts';
 import { createGpuDecoder } from '../../../src/runtime/gpu-decoder.ts';
@@ -133,12 +134,13 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
     stops: [],
     eosIds: new Set(),
   };
+  const makeDraw = (): (() => number) => makeRandom(transformers, settings.seed);
   const runs: Record<DecodeRound['contender'], (prompt: number[], onToken: (id: number) => void) => Promise<unknown>> =
     {
       tokenLoop: (prompt, onToken) =>
-        generateOnDevice(parts, prompt, settings, outputTo(prompt, settings, onToken), never),
+        generateOnDevice(parts, prompt, settings, makeDraw(), outputTo(prompt, settings, onToken), never),
       transformersOverOurs: (prompt, onToken) =>
-        generateWithTransformers(parts, prompt, settings, outputTo(prompt, settings, onToken), never),
+        generateWithTransformers(parts, prompt, settings, makeDraw(), outputTo(prompt, settings, onToken), never),
       plainSession: async (prompt, onToken) => {
         class Streamer extends transformers.BaseStreamer {
           #sawPrompt = false;

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
 import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
 import { generateOnDevice } from '../../../src/pipeline/serve/device-generation.ts';
+import type { DeviceGeneration } from '../../../src/pipeline/serve/device-generation.ts';
 import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';
 import type {
   ChoiceRule,
@@ -28,6 +29,8 @@ class QueueDevice implements Decoder, TokenLoop {
   /** What there is memory for. */
   mostTokens = 500;
   growths = 0;
+  /** After so many growths what was recorded writes rubbish, and fails its proof. */
+  failingGrowth = Infinity;
   ready = false;
   readonly tokenLoop = this;
   readonly cache: number[] = [];
@@ -48,6 +51,10 @@ class QueueDevice implements Decoder, TokenLoop {
   }
   async prepare(id: number, position: number): Promise<void> {
     // The recorded step runs for real.
+    if (this.growths >= this.failingGrowth) {
+      await this.#submit(() => this.cache.fill(VOCAB));
+      throw new Error('other logits');
+    }
     await this.#submit(() => this.#write([id], position));
     this.ready = true;
   }
@@ -139,7 +146,7 @@ async function generate(
   given: GenerateSettings,
   signal: AbortSignal = new AbortController().signal,
   onToken: (count: number) => void = () => undefined,
-): Promise<{ ids: number[]; reusedTokens: number; output: GenerationOutput }> {
+): Promise<DeviceGeneration & { ids: number[]; output: GenerationOutput }> {
   const ids: number[] = [];
   const output = new GenerationOutput(
     (tokens) => tokens.map((id) => `${id} `).join(''),
@@ -147,10 +154,8 @@ async function generate(
     given,
     ({ id }) => onToken(ids.push(id)),
   );
-  // Greedy generations draw nothing, so that transformers.js is not needed.
-  const parts = { decoder, transformers: null as never };
-  const reusedTokens = await generateOnDevice(parts, prompt, given, output, signal);
-  return { ids, reusedTokens, output };
+  const result = await generateOnDevice({ decoder }, prompt, given, () => 0, output, signal);
+  return { ids, output, ...result };
 }
 
 /** The same, one step after another. */
@@ -321,5 +326,29 @@ describe('generateOnDevice', () => {
       Array.from({ length: 50 }, (_, index) => 2 + index),
     );
     expect(device.allSteps.map(({ forbid }) => forbid).lastIndexOf(true)).toBe(29);
+  });
+
+  it('hands over what it has where a step that was recorded anew fails its proof, and nothing of that step stays', async () => {
+    const failing = fc.record({
+      prompt: fc.array(fc.nat(VOCAB - 1), { minLength: 1, maxLength: 9 }),
+      failingGrowth: fc.integer({ min: 1, max: 3 }),
+    });
+    await fc.assert(
+      fc.asyncProperty(failing, async ({ prompt, failingGrowth }) => {
+        const { device, decoder } = await open(16, 400);
+        device.failingGrowth = failingGrowth;
+        const wanted = settings({ maxNewTokens: 200 });
+        const { ids, output, unfinishedIds } = await generate(decoder, prompt, wanted);
+        expect(output.finishReason).toBeNull();
+        expect(ids).toEqual(expectedIds(prompt, wanted).slice(0, ids.length));
+        expect(unfinishedIds).toEqual([...prompt, ...ids]);
+        expect(unfinishedIds).toHaveLength(16 * 2 ** (failingGrowth - 1));
+        expect(decoder.tokenLoop).toBeNull();
+        expect(decoder.tokenLoopObstacle).toMatch(/after the KV cache had grown, failed its proof: other logits/u);
+        const { signal } = new AbortController();
+        expect([...(await decoder.logitsFor([...prompt, ...ids, 3], signal))]).toEqual([...prompt, ...ids, 3]);
+      }),
+      { numRuns: 30 },
+    );
   });
 });

@@ -68,6 +68,7 @@ describe('turns', () => {
       finishReason: 'eos',
       contextNote: null,
       path: 'gpu',
+      pathReason: '',
       firstTokenMs: 500,
       totalMs: 1500,
     };
