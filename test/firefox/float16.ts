@@ -15,6 +15,9 @@ import { findFirefox, startFirefox } from './browser.ts';
 const MODELS = ['storyteller-2m', 'tiny-llama', 'tiny-qwen2-tied'];
 const DTYPES = ['fp16', 'q4f16'] as const;
 
+/** Two growths: to 48 tokens, and to 96. */
+const GROWN = { name: 'tiny-qwen2-tied', reserve: 24, max: 512, newTokens: 60 };
+
 /** Positions of the scored text; more of them only take longer. */
 const POSITIONS = 24;
 
@@ -40,6 +43,7 @@ export async function run(): Promise<number> {
       return 0;
     }
     for (const name of MODELS) for (const dtype of DTYPES) await compare(page, name, dtype);
+    for (const dtype of DTYPES) await compareGrowth(page, dtype);
     return 0;
   } catch (error) {
     console.error(error);
@@ -92,6 +96,57 @@ async function compare(page: Page, name: string, dtype: (typeof DTYPES)[number])
     assert.ok(mean < bound, `${name} ${dtype}: KL ${mean} is not below ${bound}`);
     // Rounding may turn a choice between two equal tokens; the first ones are clear in every model.
     if (dtype === 'fp16') assert.ok(countEqual(ids, reference.greedy.ids) >= 8, `${name}: ${ids.join(' ')}`);
+  } finally {
+    await hub.close();
+  }
+}
+
+/**
+ * A KV cache that grows in float16: the ids of one that had its whole length from the beginning, and, as far as rounding leaves
+ * them alone, those of transformers.
+ */
+async function compareGrowth(page: Page, dtype: (typeof DTYPES)[number]): Promise<void> {
+  const { reference } = await readReference(GROWN.name);
+  const { inputIds, ids: expected } = reference.greedy;
+  const directory = checkpointFolder(GROWN.name) ?? '';
+  const hub = await startHub({ repositories: { 'test/model': { main: { directory } } } });
+  try {
+    const [grown, whole] = await page.evaluate(
+      async (endpoint, as, prompt, { reserve, max, newTokens }) => {
+        const made = [];
+        for (const contextTokens of [{ reserve, max }, max]) {
+          const loader = window.firstlight.createLoader({ hub: { endpoint }, bundledBaseUrl: null });
+          const model = await loader.load('test/model', { device: 'webgpu', dtype: as, contextTokens });
+          const before = (await model.memory()).contextTokens;
+          const options = { do_sample: false, max_new_tokens: newTokens, min_new_tokens: newTokens };
+          const ids: number[] = [];
+          let path = '';
+          for await (const { id } of model.generate(prompt, { ...options, onReport: (end) => (path = end.path) })) {
+            ids.push(id);
+          }
+          made.push({ ids, path, before, after: (await model.memory()).contextTokens });
+          await loader.dispose();
+        }
+        return made;
+      },
+      hub.endpoint,
+      dtype,
+      [...inputIds],
+      GROWN,
+    );
+    assert.ok(grown && whole);
+    const equal = countEqual(grown.ids, expected);
+    console.log(
+      `  measured: ${GROWN.name} ${dtype}: the cache grew from ${grown.before} to ${grown.after} tokens, ` +
+        `${countEqual(grown.ids, whole.ids)} of ${grown.ids.length} greedy ids are those of one of ${whole.after}, ` +
+        `${equal} those of transformers, path ${grown.path}`,
+    );
+    assert.deepEqual([grown.before, grown.after], [GROWN.reserve, 4 * GROWN.reserve]);
+    assert.deepEqual([whole.before, whole.after], [GROWN.max, GROWN.max]);
+    assert.deepEqual([grown.path, whole.path], ['gpu', 'gpu']);
+    assert.equal(grown.ids.length, GROWN.newTokens);
+    assert.deepEqual(grown.ids, whole.ids);
+    if (dtype === 'fp16') assert.ok(inputIds.length + equal > 2 * GROWN.reserve, grown.ids.join(' '));
   } finally {
     await hub.close();
   }
