@@ -32,13 +32,17 @@ export class WorkerLink {
       type: 'module',
       name: `firstlight-${workerId}`,
     });
-    this.#worker.addEventListener('error', (event) => {
+    // Comlink holds a worker for as long as its proxy lives: a listener that leads from the one to the other keeps both.
+    const { signal } = this.#watch;
+    const onError = (event: ErrorEvent): void => {
       this.#die(event.message || 'Its script could not be loaded or threw at its top level.');
-    });
-    this.#worker.addEventListener('messageerror', () => this.#die('A message could not be read.'));
-    this.#worker.addEventListener('message', ({ data }) => {
+    };
+    const onMessage = ({ data }: MessageEvent): void => {
       if (data === WORKER_READY) void this.#waitForDeath(workerId);
-    });
+    };
+    this.#worker.addEventListener('error', onError, { signal });
+    this.#worker.addEventListener('messageerror', () => this.#die('A message could not be read.'), { signal });
+    this.#worker.addEventListener('message', onMessage, { signal });
     this.#api = Comlink.wrap<ModelWorkerApi>(this.#worker);
   }
 

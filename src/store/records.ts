@@ -64,13 +64,12 @@ export interface SnapshotName {
   readonly commit: string;
 }
 
-/** The records; one instance a worker, any number of workers and tabs at once. */
-export class CacheRecords implements ResolveRecords {
-  readonly #store: UseStore;
+/** Of this worker: one that is open is never collected, and each load would leave another. */
+let connection: UseStore | undefined;
 
-  constructor(databaseName = 'firstlight') {
-    this.#store = createStore(databaseName, 'records');
-  }
+/** The records, by one connection a worker; any number of workers and tabs at once. */
+export class CacheRecords implements ResolveRecords {
+  readonly #store: UseStore = (connection ??= createStore('firstlight', 'records'));
 
   getBlob(key: string): Promise<BlobRecord | null> {
     return this.#get<BlobRecord>('blob', key);

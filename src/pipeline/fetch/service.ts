@@ -103,13 +103,14 @@ class WorkerLink {
   constructor(worker: Worker) {
     this.#worker = worker;
     this.#api = Comlink.wrap<FetchWorkerApi>(worker);
-    worker.addEventListener('error', (event) => {
+    // Comlink holds a worker for as long as its proxy lives: a listener that leads from the one to the other keeps both.
+    const { signal } = this.#watch;
+    const onError = (event: ErrorEvent): void => {
       event.preventDefault();
       this.end(workerDied(event.message));
-    });
-    worker.addEventListener('messageerror', () => {
-      this.end(workerDied('A message could not be read.'));
-    });
+    };
+    worker.addEventListener('error', onError, { signal });
+    worker.addEventListener('messageerror', () => this.end(workerDied('A message could not be read.')), { signal });
   }
 
   /** Starts the worker, and watches over it from then on. */
