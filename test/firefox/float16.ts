@@ -17,7 +17,7 @@ const MODELS = ['storyteller-2m', 'tiny-llama', 'tiny-qwen2-tied'];
 const DTYPES = ['fp16', 'q4f16'] as const;
 
 /** Of one check, which takes some ten seconds on two cores. */
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 60_000;
 const ATTEMPTS = 4;
 const LATE = Symbol('late');
 
