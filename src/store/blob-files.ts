@@ -12,6 +12,7 @@
 import { tryBlobLock } from './blob-lock.ts';
 import { OpfsFolder } from './opfs-folder.ts';
 import type { StoredFile, SyncFile } from './opfs-folder.ts';
+import type { ReadableFile } from './readable-file.ts';
 import { isQuotaError, storageUnavailable, toStorageError } from './storage-error.ts';
 
 /** The folders. */
@@ -45,6 +46,11 @@ export class BlobFiles {
   /** A complete blob's file; null where there is none. */
   async getBlob(key: string): Promise<File | null> {
     return this.#blobs.get(key);
+  }
+
+  /** A complete blob, open for reading in this worker; null where there is none. Close it. */
+  async openBlob(key: string): Promise<ReadableFile | null> {
+    return this.#blobs.openReadable(key);
   }
 
   /** Size of a half-written file; null where there is none. */

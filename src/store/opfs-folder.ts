@@ -78,8 +78,7 @@ export class OpfsFolder {
       try {
         return await handle.createSyncAccessHandle();
       } catch (error) {
-        const busy = error instanceof Error && error.name === 'NoModificationAllowedError';
-        if (!busy || attempt >= OPEN_ATTEMPTS) throw toStorageError(error, `Opening ${name}`);
+        if (!isBusy(error) || attempt >= OPEN_ATTEMPTS) throw toStorageError(error, `Opening ${name}`);
         await new Promise((resolve) => setTimeout(resolve, OPEN_RETRY_MS));
       }
     }
@@ -97,13 +96,13 @@ export class OpfsFolder {
     }
   }
 
-  /** False where there was none. */
+  /** False where there was none, or a worker has it open: then it is left for a sweep. */
   async remove(name: string): Promise<boolean> {
     try {
       await this.#handle.removeEntry(name);
       return true;
     } catch (error) {
-      if (isNotFound(error)) return false;
+      if (isNotFound(error) || isBusy(error)) return false;
       throw toStorageError(error, `Removing ${name}`);
     }
   }
@@ -132,6 +131,10 @@ const OPEN_RETRY_MS = 50;
 interface WorkerFileHandle {
   createSyncAccessHandle?(options?: { mode: 'read-only' }): Promise<SyncFile>;
   move?(target: FileSystemDirectoryHandle, name: string): Promise<void>;
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && error.name === 'NoModificationAllowedError';
 }
 
 function isNotFound(error: unknown): boolean {

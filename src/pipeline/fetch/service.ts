@@ -11,6 +11,10 @@ import { installErrorTransfer } from '../../base/comlink-errors.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
+import { BlobFiles } from '../../store/blob-files.ts';
+import { toBlobKey } from '../../store/journal.ts';
+import { readSlices } from '../../store/readable-file.ts';
+import type { ReadableFile } from '../../store/readable-file.ts';
 import type { FetchWorkerApi } from './fetch-engine.ts';
 import type { FetchAccess } from './snapshot-session.ts';
 import type { FetchTuning } from './tuning.ts';
@@ -37,8 +41,8 @@ export interface SnapshotFiles {
     paths: readonly string[],
     options?: CallOptions & { readonly onProgress?: ((progress: FetchProgress) => void) | undefined },
   ): Promise<DownloadSummary>;
-  /** A complete, verified file, to be read with `slice`. @throws LoadError `not_cached` */
-  openBlob(path: string): Promise<File>;
+  /** A complete, verified file, open for reading in this worker: close it. @throws LoadError `not_cached` */
+  openBlob(path: string): Promise<ReadableFile>;
   /** Ends everything of this snapshot; resolves when nothing runs and nothing is locked. */
   close(): Promise<void>;
 }
@@ -65,7 +69,7 @@ export async function openFetchService(worker: Worker, tuning: Partial<FetchTuni
   return {
     openSnapshot: async (snapshot, access) => {
       const sessionId = await link.call((api) => api.openSession(snapshot, access));
-      return toSnapshotFiles(link, sessionId);
+      return toSnapshotFiles(link, sessionId, snapshot);
     },
     dispose: async () => {
       await link.call((api) => api.shutDown()).catch(() => undefined);
@@ -74,7 +78,7 @@ export async function openFetchService(worker: Worker, tuning: Partial<FetchTuni
   };
 }
 
-function toSnapshotFiles(link: WorkerLink, sessionId: number): SnapshotFiles {
+function toSnapshotFiles(link: WorkerLink, sessionId: number, snapshot: Snapshot): SnapshotFiles {
   return {
     readAll: (path, options) => link.operate(options, (api, id) => api.readAll(sessionId, id, path)),
     readRange: (path, start, end, options) =>
@@ -82,7 +86,12 @@ function toSnapshotFiles(link: WorkerLink, sessionId: number): SnapshotFiles {
     waitRange: (path, start, end, options) =>
       link.operate(options, (api, id) => api.waitRange(sessionId, id, path, start, end)),
     status: (paths) => link.call((api) => api.status(sessionId, paths)),
-    openBlob: (path) => link.call((api) => api.openBlob(sessionId, path)),
+    openBlob: async (path) => {
+      const blob = await link.call((api) => api.openBlob(sessionId, path)); // who knows what is complete
+      const file = snapshot.files.find((one) => one.path === path);
+      const opened = file && (await (await BlobFiles.open()).openBlob(await toBlobKey(file)));
+      return opened ?? readSlices(blob);
+    },
     download: (paths, options) => {
       const onProgress = Comlink.proxy((progress: FetchProgress) => options?.onProgress?.(progress));
       return link.operate(options, (api, id) => api.download(sessionId, id, paths, onProgress));

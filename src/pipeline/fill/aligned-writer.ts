@@ -9,7 +9,7 @@ import type { WeightBuffer } from '../../contract/plan.ts';
 import { Coverage } from './coverage.ts';
 import type { BufferPiece } from './encode-block.ts';
 
-/** Takes bytes for a buffer; offset and length are multiples of 4. The bytes may be kept or transferred. */
+/** Takes bytes for a buffer; offset and length are multiples of 4. The bytes are good until what it returns resolves. */
 export type WriteBytes = (
   bufferName: string,
   byteOffset: number,

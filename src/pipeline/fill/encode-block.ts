@@ -11,7 +11,7 @@ import {
   SCALE_BYTES,
   type ScaleType,
 } from '../../formats/quant-layout.ts';
-import { encodeRows } from './kernels/encode-rows.ts';
+import { encodeRows, type TakeMemory } from './kernels/encode-rows.ts';
 import type { RowBlock } from './row-blocks.ts';
 
 /** Bytes for one buffer. */
@@ -22,15 +22,23 @@ export interface BufferPiece {
 }
 
 /**
- * Encodes a block's checkpoint bytes.
+ * Encodes a block's checkpoint bytes, in memory that may be the caller's.
  * @throws LoadError `unsupported_dtype` where a value is too large for float16
  */
-export function encodeBlock(block: RowBlock, sourceBytes: Uint8Array): readonly BufferPiece[] {
+export function encodeBlock(block: RowBlock, sourceBytes: Uint8Array, takeMemory?: TakeMemory): readonly BufferPiece[] {
   const { weight, firstRow } = block;
   const [first, second] = weight.buffers;
   assert(first, `${weight.name} has a buffer`);
   const scaleType: ScaleType = second?.type === 'float16' ? 'float16' : 'float32';
-  const encoded = encodeRows(sourceBytes, block.dtype, block.cols, block.rowCount, weight.encoding, scaleType);
+  const encoded = encodeRows(
+    sourceBytes,
+    block.dtype,
+    block.cols,
+    block.rowCount,
+    weight.encoding,
+    scaleType,
+    takeMemory,
+  );
   if ('values' in encoded) {
     if (encoded.infiniteCount > 0) throw tooLargeForF16(block, encoded.infiniteCount);
     const valueBytes = weight.encoding === 'f16' ? 2 : 4;

@@ -10,6 +10,7 @@ import { type ComputeRotary, createTableSource, type TableSource } from './compu
 import { Coverage } from './coverage.ts';
 import { type BufferPiece, encodeBlock, encodeTable } from './encode-block.ts';
 import { shortRead } from './fill.ts';
+import { createReusedMemory, type TakeMemory } from './kernels/encode-rows.ts';
 import { listRowBlocks } from './row-blocks.ts';
 
 /** Exactly the bytes `[start, end)` of a file, now. */
@@ -22,7 +23,12 @@ type EncodedBuffers = ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
  * All buffers of one weight.
  * @throws LoadError `size_mismatch` (a short read), `unsupported_dtype` (a value too large for float16)
  */
-function encodeWhole(weight: PlannedWeight, readSync: ReadBytesSync, tables: TableSource): EncodedBuffers {
+function encodeWhole(
+  weight: PlannedWeight,
+  readSync: ReadBytesSync,
+  tables: TableSource,
+  takeMemory: TakeMemory,
+): EncodedBuffers {
   const buffers = new Map(weight.buffers.map(({ name, sizeBytes }) => [name, new Uint8Array(sizeBytes)]));
   const coverage = new Coverage(weight.buffers);
   const place = ({ buffer, offset, bytes }: BufferPiece): void => {
@@ -34,7 +40,7 @@ function encodeWhole(weight: PlannedWeight, readSync: ReadBytesSync, tables: Tab
     const { file } = block.source;
     const bytes = readSync(file, block.start, block.end);
     if (bytes.length !== block.end - block.start) throw shortRead(file, block.start, block.end, bytes.length);
-    encodeBlock(block, bytes).forEach(place);
+    encodeBlock(block, bytes, takeMemory).forEach(place);
   }
   coverage.assertComplete();
   return buffers;
@@ -51,12 +57,13 @@ export function createBufferMaker(
 ): (bufferName: string) => Uint8Array<ArrayBuffer> {
   const weightByBuffer = new Map(plan.weights.flatMap((weight) => weight.buffers.map(({ name }) => [name, weight])));
   const tables = createTableSource(plan, computeRotary);
+  const takeMemory = createReusedMemory();
   let siblings = new Map<string, Uint8Array<ArrayBuffer>>();
   return (bufferName) => {
     if (!siblings.has(bufferName)) {
       const weight = weightByBuffer.get(bufferName);
       assert(weight, `the plan has a buffer ${bufferName}`);
-      siblings = new Map(encodeWhole(weight, readSync, tables));
+      siblings = new Map(encodeWhole(weight, readSync, tables, takeMemory));
     }
     const bytes = siblings.get(bufferName);
     siblings.delete(bufferName);

@@ -14,9 +14,10 @@ import type { LoadPlan } from '../../contract/plan.ts';
 import { AlignedWriter, type WriteBytes } from './aligned-writer.ts';
 import { type ComputeRotary, createTableSource } from './computed-tables.ts';
 import { encodeBlock, encodeTable } from './encode-block.ts';
+import { createReusedMemory } from './kernels/encode-rows.ts';
 import { listReadSpans, type ReadSpan } from './row-blocks.ts';
 
-/** Exactly the bytes `[start, end)` of a file; must itself watch the signal. */
+/** Exactly the bytes `[start, end)` of a file, good until the read after the next; must itself watch the signal. */
 type ReadBytes = (file: string, start: number, end: number, signal: AbortSignal | undefined) => Promise<Uint8Array>;
 
 /** What {@link fillWeights} needs. */
@@ -50,12 +51,13 @@ export async function fillWeights(request: FillRequest): Promise<void> {
 
   const spans = listReadSpans(plan.weights, plan.weightFiles);
   const totalBytes = spans.reduce((sum, { start, end }) => sum + (end - start), 0);
+  const takeMemory = createReusedMemory();
   let doneBytes = 0;
   for await (const { span, bytes } of readAhead(spans, request)) {
     for (const block of span.blocks) {
       throwIfAborted(signal);
       const blockBytes = bytes.subarray(block.start - span.start, block.end - span.start);
-      for (const piece of encodeBlock(block, blockBytes)) await writer.write(piece);
+      for (const piece of encodeBlock(block, blockBytes, takeMemory)) await writer.write(piece);
       doneBytes += block.end - block.start;
       onProgress?.({ doneBytes, totalBytes });
     }

@@ -15,6 +15,7 @@ import type { Decoder } from '../../runtime/decoder.ts';
 import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import type { WriteBytes } from '../fill/aligned-writer.ts';
 import { fillTables, fillWeights } from '../fill/fill.ts';
+import type { ReadableFile } from '../../store/readable-file.ts';
 import { openPreparedWeights } from '../fill/prepared-weights.ts';
 import type { PreparedWeights } from '../fill/prepared-weights.ts';
 import type { ModelGraphs } from '../build.ts';
@@ -26,6 +27,7 @@ import type { SkeletonResult } from '../warm-up/skeleton.ts';
 import { reserveOnGpu } from './place-on-gpu.ts';
 import type { GpuPlace } from './place-on-gpu.ts';
 import { placeOnWasm } from './place-on-wasm.ts';
+import { openWeightReader } from './weight-reader.ts';
 
 /** A model on its device. */
 export interface PlacedModel {
@@ -134,7 +136,7 @@ async function fetchOntoWasm(
 ): Promise<PlacedModel> {
   const prepared = await opening; // before the download, which asks for room too
   const summary = await download(plan, repository, log, signal);
-  const files = new Map<string, File>();
+  const files = new Map<string, ReadableFile>();
   for (const { path } of plan.weightFiles) files.set(path, await repository.files.openBlob(path));
   const totalBytes = plan.costs.weightBytes;
   let deviceBytes = 0;
@@ -148,6 +150,8 @@ async function fetchOntoWasm(
         log.progress('fill', deviceBytes, totalBytes);
         log.progress('place', deviceBytes, totalBytes);
       },
+    }).finally(() => {
+      for (const file of files.values()) file.close();
     });
     log.end('fill', null);
     return placed;
@@ -184,25 +188,30 @@ function download(
   });
 }
 
-function fillFromDownload(
+async function fillFromDownload(
   plan: LoadPlan,
-  { files }: Repository,
+  repository: Repository,
   { keeper }: PreparedWeights,
   { buffers }: GpuPlace,
   signal: AbortSignal,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<void> {
-  return fillWeights({
-    plan,
-    computeRotary,
-    signal,
-    read: (file, start, end, either) => files.waitRange(file, start, end, { signal: either }),
-    write: async (name, offsetBytes, bytes) => {
-      await keeper?.keep(name, offsetBytes, bytes);
-      await buffers.write(name, offsetBytes, bytes);
-    },
-    onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
-  });
+  const reader = await openWeightReader(plan, repository);
+  try {
+    await fillWeights({
+      plan,
+      computeRotary,
+      signal,
+      read: (file, start, end, either) => reader.read(file, start, end, either),
+      write: async (name, offsetBytes, bytes) => {
+        await keeper?.keep(name, offsetBytes, bytes);
+        await buffers.write(name, offsetBytes, bytes);
+      },
+      onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
+    });
+  } finally {
+    reader.close();
+  }
 }
 
 /** False where there are none, or they turned out damaged: then everything is to be filled from the files. */

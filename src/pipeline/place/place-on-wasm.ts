@@ -10,13 +10,14 @@ import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
 import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
 import { createWasmDecoder } from '../../runtime/wasm-decoder.ts';
+import type { ReadableFile } from '../../store/readable-file.ts';
 import { createBufferMaker } from '../fill/encode-whole.ts';
 import type { PreparedWeights } from '../fill/prepared-weights.ts';
 
 /** What placing on WASM needs besides plan and graph. */
 export interface WasmPlaceParts {
   /** Path → complete, verified file. */
-  readonly files: ReadonlyMap<string, File>;
+  readonly files: ReadonlyMap<string, ReadableFile>;
   readonly prepared: PreparedWeights;
   /** Told the size of each buffer that the runtime has taken. */
   readonly onBuffer: (sizeBytes: number) => void;
@@ -28,12 +29,11 @@ export async function placeOnWasm(
   graph: Uint8Array<ArrayBuffer>,
   { files, prepared, onBuffer }: WasmPlaceParts,
 ): Promise<Decoder> {
-  const reader = new FileReaderSync();
   const readSync = (path: string, start: number, end: number): Uint8Array => {
     const file = files.get(path);
     if (!file) throw new LoadError('internal', { message: `${path} was not opened` });
     try {
-      return new Uint8Array(reader.readAsArrayBuffer(file.slice(start, end)));
+      return file.readSync(start, end);
     } catch (error) {
       throw new LoadError('storage_failed', { message: `Reading ${path} failed.`, stage: 'fill', cause: error });
     }

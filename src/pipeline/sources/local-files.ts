@@ -7,6 +7,8 @@
 import { raceAbort, throwIfAborted } from '../../base/abort.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
+import { readSlices } from '../../store/readable-file.ts';
+import type { ReadableFile } from '../../store/readable-file.ts';
 import type { CallOptions, SnapshotFiles } from '../fetch/service.ts';
 import { describeReadFailure, fileChanged } from './local-read-error.ts';
 
@@ -71,10 +73,10 @@ export class LocalFiles implements SnapshotFiles {
   }
 
   /** The file itself; proved to be still readable. */
-  async openBlob(path: string): Promise<File> {
+  async openBlob(path: string): Promise<ReadableFile> {
     const { file } = this.#get(path);
     await this.#read(path, 0, Math.min(1, file.size), {});
-    return file;
+    return readSlices(file);
   }
 
   async close(): Promise<void> {

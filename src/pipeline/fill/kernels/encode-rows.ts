@@ -2,8 +2,8 @@
  * Checkpoint bytes → the bytes of a weight buffer, for a block of whole rows.
  *
  * In: `rowCount` rows of `cols` values in a checkpoint dtype (bf16, f16, f32, little-endian, at any alignment).
- * Out: new, exactly sized arrays, each with an ArrayBuffer of its own (so that it can be transferred): `values` for f32
- * and f16, `blocks` and `scales` for q8 and q4.
+ * Out: new, exactly sized arrays: `values` for f32 and f16, `blocks` and `scales` for q8 and q4. f32, where the conversion takes
+ * less than getting new memory for it, may be put where the caller wants it.
  * Guarantees: rows are independent: any split into row blocks gives the same bytes.
  */
 import { assert, unreachable } from '../../../base/assert.ts';
@@ -31,6 +31,20 @@ export type EncodedRows =
 /** Values that are converted at a time on their way to f16: small enough to stay in the processor's cache. */
 const TILE_VALUES = 8192;
 
+/** So many bytes to write into, whatever was in them; aligned to 4. */
+export type TakeMemory = (sizeBytes: number) => Uint8Array<ArrayBuffer>;
+
+const takeNew: TakeMemory = (sizeBytes) => new Uint8Array(sizeBytes);
+
+/** Memory for one result at a time: it is good until the next one is asked for. */
+export function createReusedMemory(): TakeMemory {
+  let memory = new Uint8Array();
+  return (sizeBytes) => {
+    if (memory.length < sizeBytes) memory = new Uint8Array(sizeBytes);
+    return memory.subarray(0, sizeBytes);
+  };
+}
+
 /** Encodes `rowCount` rows. Vectors are rows of any width: for f32 and f16 only `rowCount` × `cols` matters. */
 export function encodeRows(
   source: Uint8Array,
@@ -39,12 +53,13 @@ export function encodeRows(
   rowCount: number,
   encoding: WeightEncoding,
   scaleType: ScaleType = 'float32',
+  takeMemory: TakeMemory = takeNew,
 ): EncodedRows {
   const count = rowCount * cols;
   assert(source.length === count * SOURCE_DTYPE_BYTES[sourceDtype], 'a row block has as many bytes as its rows take');
   const read = openSource(source, sourceDtype);
   if (isQuantEncoding(encoding)) return encodeBlocks(read, cols, rowCount, encoding, scaleType);
-  return encoding === 'f32' ? encodeF32(read, count) : encodeF16(read, count);
+  return encoding === 'f32' ? encodeF32(read, count, takeMemory(4 * count)) : encodeF16(read, count);
 }
 
 /** Writes `count` values from `from` on, as float32 bit patterns. */
@@ -78,10 +93,9 @@ function align(source: Uint8Array, elementBytes: number): Uint8Array {
   return source.byteOffset % elementBytes === 0 ? source : source.slice();
 }
 
-function encodeF32(read: ReadBits, count: number): EncodedRows {
-  const bits = new Uint32Array(count);
-  read(0, count, bits, 0);
-  return { values: new Uint8Array(bits.buffer), infiniteCount: 0 };
+function encodeF32(read: ReadBits, count: number, values: Uint8Array<ArrayBuffer>): EncodedRows {
+  read(0, count, new Uint32Array(values.buffer, values.byteOffset, count), 0);
+  return { values, infiniteCount: 0 };
 }
 
 function encodeF16(read: ReadBits, count: number): EncodedRows {

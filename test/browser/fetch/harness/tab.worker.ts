@@ -14,6 +14,7 @@ import { resolveStatic } from '../../../../src/pipeline/sources/resolve-static.t
 import { BlobFiles } from '../../../../src/store/blob-files.ts';
 import type { CacheStore } from '../../../../src/store/catalog-view.ts';
 import * as catalog from '../../../../src/store/catalog.ts';
+import { toBlobKey } from '../../../../src/store/journal.ts';
 import * as removal from '../../../../src/store/removal.ts';
 import { verify } from '../../../../src/store/verification.ts';
 import { createStreamHash } from '../../../../src/store/hashing.ts';
@@ -121,7 +122,11 @@ export class TabWorker {
   /** The sha256 of a complete blob as it lies on the disk. */
   async hashBlob(path: string): Promise<string> {
     const file = await this.#getFiles().openBlob(path);
-    return hashHex(new Uint8Array(await file.arrayBuffer()));
+    try {
+      return await hashHex(file.readSync(0, file.sizeBytes));
+    } finally {
+      file.close();
+    }
   }
 
   /**
@@ -175,10 +180,10 @@ export class TabWorker {
 
   /** Flips one bit of a complete blob, as a failing disk would. */
   async damage(path: string, offset: number): Promise<void> {
-    const file = await this.#getFiles().openBlob(path);
+    const file = this.#getSnapshot().files.find((one) => one.path === path);
     const root = await navigator.storage.getDirectory();
     const folder = await (await root.getDirectoryHandle('firstlight')).getDirectoryHandle('blobs');
-    const handle = await openSync(await folder.getFileHandle(file.name));
+    const handle = await openSync(await folder.getFileHandle(file ? await toBlobKey(file) : ''));
     const byte = new Uint8Array(1);
     handle.read(byte, { at: offset });
     byte[0] = (byte[0] ?? 0) ^ 1;
