@@ -12,8 +12,11 @@ import type { KvCaches, KvStore } from './gpu-kv-caches.ts';
 import type { GpuContext } from './gpu.ts';
 import { deviceLost } from './runtime-errors.ts';
 
-/** `writeBuffer` copies into the GPU process; beyond this many bytes we wait until the GPU has taken them. */
-const MAX_STAGED_BYTES = 32 * 2 ** 20;
+/**
+ * `writeBuffer` copies into the GPU process. After each so many bytes we wait until the GPU has taken those before them: twice
+ * as many are under way at most, and the GPU never waits for us.
+ */
+const STAGED_BYTES = 8 * 2 ** 20;
 
 /** The buffers of one model. */
 export interface GpuBuffers {
@@ -67,10 +70,7 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
 
   let stagedBytes = 0;
   let writtenBytes = 0;
-  const flush = async (): Promise<void> => {
-    stagedBytes = 0;
-    await device.queue.onSubmittedWorkDone();
-  };
+  let taking = Promise.resolve<unknown>(undefined);
   let current = plan;
   return {
     get plan() {
@@ -91,11 +91,18 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
       device.queue.writeBuffer(buffer, offsetBytes, bytes);
       writtenBytes += bytes.byteLength;
       stagedBytes += bytes.byteLength;
-      if (stagedBytes >= MAX_STAGED_BYTES) await flush();
+      if (stagedBytes >= STAGED_BYTES) {
+        stagedBytes = 0;
+        const before = taking;
+        taking = device.queue.onSubmittedWorkDone().catch(() => undefined); // a lost device is found out below
+        await before;
+      }
       const lost = gpu.lostReason(); // other errors are for whoever runs the model to find, and to name
       if (lost !== null) throw deviceLost(lost);
     },
-    flush,
+    async flush() {
+      await device.queue.onSubmittedWorkDone();
+    },
     writtenBytes: () => writtenBytes,
     destroy,
   };
