@@ -56,7 +56,7 @@ export async function loadModel(context: LoadContext, onEvent: (event: LoadEvent
   const log = new StageLog(onEvent);
   // Both take their time and need nothing of the model: while it is looked up.
   const run = { ...context, log, adapter: describeAdapter() };
-  void startOnnxRuntime(buildNothing());
+  startOnnxRuntime(buildNothing());
   try {
     const model = await withRepository(run, (repository) => runStages(repository, run));
     onEvent({ type: 'ready', atMs: log.nowMs() });

@@ -6,6 +6,7 @@
  */
 import type * as OnnxRuntime from 'onnxruntime-web';
 import { LoadError } from '../contract/errors.ts';
+import { toRuntimeError } from './runtime-errors.ts';
 import { watchWasmMemory } from './wasm-heap.ts';
 
 /** The runtime's module. */
@@ -22,8 +23,8 @@ let starting: Promise<void> | undefined;
 
 /**
  * The runtime; loaded at the first call, the same module afterwards. Waits for {@link startOnnxRuntime}, if that was called: the
- * runtime takes a second session, asked for while it starts for the first, for an error.
- * @throws LoadError `runtime_failed`
+ * runtime takes a second session, asked for while it starts for the first, for an error, and says only once why it did not start.
+ * @throws LoadError `runtime_failed`, `out_of_memory`
  */
 export async function loadOnnxRuntime(): Promise<Ort> {
   await starting;
@@ -43,19 +44,22 @@ function importOnce(): Promise<Ort> {
 }
 
 /**
- * Has the runtime's WASM fetched, compiled and started, which it does at its first session: of this graph. Never rejects: what
- * is wrong shows again where the runtime is needed, and there it can be said.
+ * Has the runtime's WASM fetched, compiled and started, which it does at its first session: of this graph. What went wrong is
+ * said by {@link loadOnnxRuntime}; the next call tries again.
  */
-export function startOnnxRuntime(graph: Uint8Array<ArrayBuffer>): Promise<void> {
-  starting ??= openAndClose(graph).catch(() => {
-    starting = undefined;
-  });
-  return starting;
+export function startOnnxRuntime(graph: Uint8Array<ArrayBuffer>): void {
+  const start = (): Promise<void> => openAndClose(graph);
+  starting = starting?.catch(start) ?? start();
+  starting.catch(() => undefined);
 }
 
 async function openAndClose(graph: Uint8Array<ArrayBuffer>): Promise<void> {
   const ort = await importOnce();
-  await (await ort.InferenceSession.create(graph, { executionProviders: ['wasm'] })).release();
+  try {
+    await (await ort.InferenceSession.create(graph, { executionProviders: ['wasm'] })).release();
+  } catch (error) {
+    throw toRuntimeError(error, 'starting the runtime', null);
+  }
 }
 
 async function importRuntime(): Promise<Ort> {

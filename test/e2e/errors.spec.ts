@@ -319,6 +319,21 @@ test.describe('devices', () => {
     });
   }
 
+  test('runtime_failed says why the runtime did not start; the next load starts it', async ({ page, openHub }) => {
+    const hub = await openHub({ [ID]: { main: { directory: FOLDER } } });
+    let isMissing = true;
+    // Before there is a worker, and for good: a route that comes or goes while a worker ends can hang for ever.
+    await page.route(/\.wasm$/u, (route) => (isMissing ? route.fulfill({ status: 404 }) : route.continue()));
+    await openApp(page);
+    const failure = await tryLoad(page, ID, { endpoint: hub.endpoint, device: 'webgpu' });
+    expect(failure).toMatchObject({ code: 'runtime_failed', stage: 'place' });
+    expect(failure?.message).toMatch(/wasm/iu);
+    // What a second attempt of the same runtime says, which hides the first one's reason.
+    expect(failure?.message).not.toContain('previous call');
+    isMissing = false;
+    expect(await tryLoad(page, ID, { endpoint: hub.endpoint, device: 'wasm' })).toBeNull();
+  });
+
   test('worker_died rejects what was waiting', async ({ app, openHub }) => {
     const hub = await openHub({ [ID]: { main: { directory: FOLDER } } });
     hub.misbehave({ fault: { type: 'stall', afterBytes: 0 }, path: /model\.safetensors/u });
