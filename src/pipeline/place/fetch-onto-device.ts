@@ -136,25 +136,24 @@ async function fetchOntoWasm(
 ): Promise<PlacedModel> {
   const prepared = await opening; // before the download, which asks for room too
   const summary = await download(plan, repository, log, signal);
-  const files = new Map<string, ReadableFile>();
-  for (const { path } of plan.weightFiles) files.set(path, await repository.files.openBlob(path));
   const totalBytes = plan.costs.weightBytes;
   let deviceBytes = 0;
+  const onBuffer = (sizeBytes: number): void => {
+    deviceBytes += sizeBytes;
+    log.progress('fill', deviceBytes, totalBytes);
+    log.progress('place', deviceBytes, totalBytes);
+  };
   const decoder = await log.run('place', async () => {
-    log.start('fill');
-    const placed = await placeOnWasm(plan, graphs.model, {
-      files,
-      prepared,
-      onBuffer: (sizeBytes) => {
-        deviceBytes += sizeBytes;
-        log.progress('fill', deviceBytes, totalBytes);
-        log.progress('place', deviceBytes, totalBytes);
-      },
-    }).finally(() => {
+    const files = new Map<string, ReadableFile>();
+    try {
+      for (const { path } of plan.weightFiles) files.set(path, await repository.files.openBlob(path));
+      log.start('fill');
+      const placed = await placeOnWasm(plan, graphs.model, { files, prepared, onBuffer });
+      log.end('fill', null);
+      return placed;
+    } finally {
       for (const file of files.values()) file.close();
-    });
-    log.end('fill', null);
-    return placed;
+    }
   });
   await prepared.keeper?.commit();
   return {
