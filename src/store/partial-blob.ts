@@ -134,9 +134,11 @@ export class PartialBlob {
     this.#feedHash();
   }
 
-  /** Bytes that are on disk. */
-  read(start: number, end: number): Uint8Array<ArrayBuffer> {
-    return this.#readInto(new Uint8Array(end - start), start);
+  /** Bytes that are on disk; at the start of `memory`, where that is large enough. */
+  read(start: number, end: number, memory?: ArrayBuffer): Uint8Array<ArrayBuffer> {
+    const sizeBytes = end - start;
+    const target = memory && memory.byteLength >= sizeBytes ? memory : new ArrayBuffer(sizeBytes);
+    return this.#readInto(new Uint8Array(target, 0, sizeBytes), start);
   }
 
   #readInto(target: Uint8Array<ArrayBuffer>, start: number): Uint8Array<ArrayBuffer> {

@@ -4,6 +4,7 @@
  * In: a record and its file. Out: bytes. Guarantees: no byte is passed on whose hash is not the recorded one; in passing
  * through, two reads of some MiB are in memory at most, one of them ahead of whoever takes the bytes.
  */
+import { ReadMemory } from '../base/read-memory.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { FastHash } from './hashing.ts';
 import { createFastHash } from './hashing.ts';
@@ -46,10 +47,11 @@ export class PreparedReader {
   /** The whole file, in order; bytes are good until the next are asked for. */
   async *readAll(): AsyncGenerator<PreparedBytes> {
     const groups = gatherPieces(this.record.pieces, MAX_READ_BYTES);
+    const reads = new ReadMemory(MAX_READ_BYTES);
     const startRead = (index: number): Promise<Uint8Array<ArrayBuffer>> | null => {
       const group = groups[index];
       if (!group) return null;
-      const reading = this.#read(group[0].start, endOf(group));
+      const reading = this.#read(group[0].start, endOf(group), reads);
       // It is awaited only after the bytes before it were taken; until then a failure must not count as unhandled.
       reading.catch(() => undefined);
       return reading;
@@ -89,9 +91,12 @@ export class PreparedReader {
     this.#release();
   }
 
-  async #read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>> {
+  async #read(start: number, end: number, reads: ReadMemory): Promise<Uint8Array<ArrayBuffer>> {
     try {
-      return await this.#file.read(start, end);
+      const memory = reads.take(end - start);
+      const bytes = await this.#file.read(start, end, memory);
+      reads.give(memory);
+      return bytes;
     } catch (error) {
       throw toStorageError(error, `Reading ${this.record.key}`);
     }

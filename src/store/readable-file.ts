@@ -12,8 +12,8 @@ declare const FileReaderSync: new () => { readAsArrayBuffer(part: Blob): ArrayBu
 /** See the file's header. A read beyond the end yields fewer bytes. Browsers' own errors are passed on as they are. */
 export interface ReadableFile {
   readonly sizeBytes: number;
-  /** Bytes `[start, end)`; they may be overwritten by the read after the next. */
-  read(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** Bytes `[start, end)`; at the start of `memory` where the way to read allows it, since new memory takes as long as the read. */
+  read(start: number, end: number, memory?: ArrayBuffer): Promise<Uint8Array<ArrayBuffer>>;
   /** The same at once, in an array of their own. */
   readSync(start: number, end: number): Uint8Array<ArrayBuffer>;
   close(): void;
@@ -32,22 +32,18 @@ export function readSlices(file: File): ReadableFile {
 /** Reads through a handle, which it takes over. */
 export function readHandle(handle: SyncFile): ReadableFile {
   const sizeBytes = handle.getSize();
-  // New memory for each read would take as long as the read.
-  let [next, last] = [new Uint8Array(), new Uint8Array()];
-  const fill = (target: Uint8Array<ArrayBuffer>, start: number): Uint8Array<ArrayBuffer> =>
-    target.subarray(0, handle.read(target, { at: start }));
+  const fill = (memory: ArrayBuffer, start: number, end: number): Uint8Array<ArrayBuffer> =>
+    new Uint8Array(memory, 0, handle.read(new Uint8Array(memory, 0, end - start), { at: start }));
   return {
     sizeBytes,
-    read(start, end) {
-      [next, last] = [last, next];
-      if (next.length < end - start) next = new Uint8Array(end - start);
+    read(start, end, memory = new ArrayBuffer(end - start)) {
       try {
-        return Promise.resolve(fill(next.subarray(0, end - start), start));
+        return Promise.resolve(fill(memory, start, end));
       } catch (error) {
         return Promise.reject(error);
       }
     },
-    readSync: (start, end) => fill(new Uint8Array(end - start), start),
+    readSync: (start, end) => fill(new ArrayBuffer(end - start), start, end),
     close: () => handle.close(),
   };
 }

@@ -22,7 +22,7 @@ import type { PoolRequest, RequestSource } from './connection-pool.ts';
 import { openLeaderLink } from './leader-link.ts';
 import type { ServerKnowledge } from './transfer-range.ts';
 import { WantList } from './want-list.ts';
-import type { WantKind } from './want-list.ts';
+import type { Want } from './want-list.ts';
 
 /** What all transfers of a worker share. */
 export interface TransferDeps extends RequestDeps {
@@ -31,6 +31,9 @@ export interface TransferDeps extends RequestDeps {
   readonly hashers: HasherFactory;
   readonly channel: BlobChannel;
 }
+
+/** Bytes `[start, end)`, into memory of the asker's if it brings some. */
+export type RangeWant = Pick<Want, 'start' | 'end' | 'memory'>;
 
 /** See the file's header. */
 export class BlobTransfer implements RequestSource {
@@ -71,19 +74,19 @@ export class BlobTransfer implements RequestSource {
     return this.#wants.has('whole');
   }
 
-  /** The bytes of a range, fetched first if need be. */
-  fetchRange(start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#want('range', start, end, signal);
+  /** The bytes of a range, fetched first if need be. Null: the blob is complete. */
+  fetchRange(range: RangeWant, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#want({ ...range, kind: 'range' }, signal);
   }
 
-  /** The bytes of a range as soon as the running download has brought them. */
-  waitRange(start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#want('wait', start, end, signal);
+  /** The bytes of a range as soon as the running download has brought them. Null: the blob is complete. */
+  waitRange(range: RangeWant, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#want({ ...range, kind: 'wait' }, signal);
   }
 
   /** Resolves when the blob is complete, verified and recorded. */
   async fetchWhole(signal: AbortSignal): Promise<void> {
-    await this.#want('whole', 0, this.#size, signal);
+    await this.#want({ kind: 'whole', start: 0, end: this.#size }, signal);
   }
 
   /** Resolves when nothing runs and no lock or handle is held, or when somebody else wants this blob and it goes on. */
@@ -106,8 +109,8 @@ export class BlobTransfer implements RequestSource {
 
   // --- the run ---
 
-  #want(kind: WantKind, start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#wants.want({ kind, start, end }, signal, (what) => {
+  #want(want: RangeWant & Pick<Want, 'kind'>, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#wants.want(want, signal, (what) => {
       if (what === 'aborted' && !this.#wants.hasActive) this.#lockWait?.abort();
       if (what === 'added' && !this.#running) this.#running = this.#run();
       else this.#notify();
@@ -160,7 +163,10 @@ export class BlobTransfer implements RequestSource {
   async #lead(): Promise<void> {
     const { files, records, hashers, buffers, sizer, budget } = this.#deps;
     const { key, file } = this.#origin;
-    if (await this.#serveFromBlob()) return;
+    if (await this.#isComplete()) {
+      this.#wants.resolveAll();
+      return;
+    }
     const partial = await PartialBlob.open({
       files,
       records,
@@ -185,7 +191,7 @@ export class BlobTransfer implements RequestSource {
       if (this.#failure?.code === 'file_changed') await partial.discard().catch(() => undefined);
       await partial.close();
     }
-    await this.#serveFromBlob();
+    if (await this.#isComplete()) this.#wants.resolveAll();
   }
 
   #openRequests(partial: PartialBlob): BlobRequests {
@@ -210,8 +216,8 @@ export class BlobTransfer implements RequestSource {
   async #step(partial: PartialBlob, requests: BlobRequests): Promise<boolean> {
     if (this.#restart) await this.#startOver(partial, requests, this.#restart);
     if (this.#failure) throw this.#failure;
-    this.#wants.serve(({ kind, start, end }) =>
-      kind !== 'whole' && coversInterval(partial.intervals, start, end) ? partial.read(start, end) : null,
+    this.#wants.serve(({ kind, start, end, memory }) =>
+      kind !== 'whole' && coversInterval(partial.intervals, start, end) ? partial.read(start, end, memory) : null,
     );
     if (!this.#wants.hasActive) {
       this.#wants.rejectAll(new LoadError('aborted', { retryable: true }));
@@ -260,12 +266,8 @@ export class BlobTransfer implements RequestSource {
     requests.resume();
   }
 
-  /** Serves every want from the complete blob, if there is one; a file that does not fit its record is dropped. */
-  async #serveFromBlob(): Promise<boolean> {
-    const blob = await openVerifiedBlob(this.#deps, this.#origin.key, this.#size);
-    if (!blob) return false;
-    await this.#wants.serveFromBlob(blob);
-    return true;
+  async #isComplete(): Promise<boolean> {
+    return (await openVerifiedBlob(this.#deps, this.#origin.key, this.#size)) !== null;
   }
 
   #sendProgress(doneBytes: number, force = false): void {

@@ -15,6 +15,7 @@ import { CacheRecords } from '../../store/records.ts';
 import { CONVERTER_VERSION } from '../fill/prepared-layout.ts';
 import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
+import type { RangeWant } from './blob-transfer.ts';
 import { createBodyBuffers } from './body-reader.ts';
 import { ConnectionBudget } from './connection-budget.ts';
 import { ConnectionPool } from './connection-pool.ts';
@@ -96,12 +97,12 @@ export class FetchEngine {
     sessionId: number,
     operationId: number,
     path: string,
-    start: number,
-    end: number,
-  ): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#operate(operationId, async (signal) =>
-      transferBytes(await this.#get(sessionId).waitRange(path, start, end, signal)),
-    );
+    range: RangeWant,
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#operate(operationId, async (signal) => {
+      const bytes = await this.#get(sessionId).waitRange(path, range, signal);
+      return bytes && transferBytes(bytes);
+    });
   }
 
   async status(sessionId: number, paths: readonly string[]): Promise<readonly FileStatus[]> {

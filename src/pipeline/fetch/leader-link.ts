@@ -29,7 +29,10 @@ export function openLeaderLink(parts: LeaderLinkParts): () => void {
     onProgress,
     onNeed: (start, end, reply) => {
       if (!isLeading() || end > sizeBytes || end - start > MAX_NEED_BYTES) return;
-      wants.add({ kind: 'range', start, end, resolve: reply, reject: () => undefined });
+      const resolve = (bytes: Uint8Array<ArrayBuffer> | null): void => {
+        if (bytes) reply(bytes); // else the blob is complete, and whoever asks finds it
+      };
+      wants.add({ kind: 'range', start, end, resolve, reject: () => undefined });
       onChange();
     },
     onBytes: (start, end, bytes) => {

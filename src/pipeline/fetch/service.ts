@@ -24,6 +24,17 @@ export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * Bytes `[start, end)`. They lie at the start of `memory`, where it is given and large enough; else in new memory. It is taken away
+ * and comes back with them, if the call does not fail: what is transferred from worker to worker and dropped there is freed when
+ * the browser gets round to it, which it did at 170 MB.
+ */
+export interface WaitedRange {
+  readonly start: number;
+  readonly end: number;
+  readonly memory?: ArrayBuffer | undefined;
+}
+
 /** One snapshot's files. Paths are those of the snapshot; ranges are half-open. */
 export interface SnapshotFiles {
   /** A whole small file, verified. */
@@ -31,10 +42,10 @@ export interface SnapshotFiles {
   /** Bytes of a file; exactly these are fetched, and kept, where the cache lacks them. */
   readRange(path: string, start: number, end: number, options?: CallOptions): Promise<Uint8Array<ArrayBuffer>>;
   /**
-   * Bytes of a file as soon as the running download has them on disk; without one, like `readRange`. Keep few calls
-   * outstanding: each answer is memory. See {@link DownloadSummary.restarted} for when they were void.
+   * Bytes of a file as soon as the running download has them on disk; without one, like `readRange`. Null: the file is
+   * complete, and best read by `openBlob`. See {@link DownloadSummary.restarted} for when they were void.
    */
-  waitRange(path: string, start: number, end: number, options?: CallOptions): Promise<Uint8Array<ArrayBuffer>>;
+  waitRange(path: string, range: WaitedRange, options?: CallOptions): Promise<Uint8Array<ArrayBuffer> | null>;
   status(paths: readonly string[]): Promise<readonly FileStatus[]>;
   /** All bytes of these files into the cache, verified and recorded. */
   download(
@@ -83,8 +94,10 @@ function toSnapshotFiles(link: WorkerLink, sessionId: number, snapshot: Snapshot
     readAll: (path, options) => link.operate(options, (api, id) => api.readAll(sessionId, id, path)),
     readRange: (path, start, end, options) =>
       link.operate(options, (api, id) => api.readRange(sessionId, id, path, start, end)),
-    waitRange: (path, start, end, options) =>
-      link.operate(options, (api, id) => api.waitRange(sessionId, id, path, start, end)),
+    waitRange: (path, range, options) =>
+      link.operate(options, (api, id) =>
+        api.waitRange(sessionId, id, path, range.memory ? Comlink.transfer(range, [range.memory]) : range),
+      ),
     status: (paths) => link.call((api) => api.status(sessionId, paths)),
     openBlob: async (path) => {
       const blob = await link.call((api) => api.openBlob(sessionId, path)); // who knows what is complete

@@ -14,7 +14,7 @@ import { holdSnapshot } from '../../store/blob-lock.ts';
 import { readStatus } from '../../store/catalog.ts';
 import { toBlobKey } from '../../store/journal.ts';
 import { toSnapshotKey } from '../../store/records.ts';
-import type { BlobTransfer, TransferDeps } from './blob-transfer.ts';
+import type { BlobTransfer, RangeWant, TransferDeps } from './blob-transfer.ts';
 import { openVerifiedBlob } from './blob-transfer.ts';
 import { downloadFiles } from './download.ts';
 import type { DownloadContext } from './download.ts';
@@ -78,12 +78,15 @@ export class SnapshotSession {
 
   /** Bytes `[start, end)` of a file; fetched alone, and kept, where the cache lacks them. Unverified until complete. */
   async readRange(path: string, start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#readRange(path, start, end, signal, false);
+    const bytes = await this.#findRange(path, { start, end }, signal, false);
+    if (bytes) return bytes;
+    const blob = await this.openBlob(path);
+    return new Uint8Array(await blob.slice(start, end).arrayBuffer());
   }
 
-  /** Like `readRange`, but what a running download will bring is waited for, not asked for again. */
-  async waitRange(path: string, start: number, end: number, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#readRange(path, start, end, signal, true);
+  /** Like `readRange`, but what a running download will bring is waited for, not asked for again. Null: the file is complete. */
+  async waitRange(path: string, range: RangeWant, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#findRange(path, range, signal, true);
   }
 
   async status(paths: readonly string[]): Promise<readonly FileStatus[]> {
@@ -139,13 +142,13 @@ export class SnapshotSession {
     this.#release = null;
   }
 
-  async #readRange(
+  async #findRange(
     path: string,
-    start: number,
-    end: number,
+    range: RangeWant,
     signal: AbortSignal,
     wait: boolean,
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
+    const { start, end } = range;
     const file = this.#getFile(path);
     if (!(
       Number.isSafeInteger(start) &&
@@ -164,10 +167,9 @@ export class SnapshotSession {
     if (start === end) return new Uint8Array();
     if (wait) await this.#preparing.get(path);
     const key = await toBlobKey(file);
-    const blob = await openVerifiedBlob(this.#deps, key, file.sizeBytes);
-    if (blob) return new Uint8Array(await blob.slice(start, end).arrayBuffer());
+    if (await openVerifiedBlob(this.#deps, key, file.sizeBytes)) return null;
     return this.#attempt(file, key, (transfer) =>
-      wait && transfer.wantsWhole ? transfer.waitRange(start, end, both) : transfer.fetchRange(start, end, both),
+      wait && transfer.wantsWhole ? transfer.waitRange(range, both) : transfer.fetchRange(range, both),
     );
   }
 

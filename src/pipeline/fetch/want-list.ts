@@ -2,7 +2,8 @@
  * What is wanted of one blob: ranges now, the whole file, or "tell me when these bytes are there".
  *
  * In: wants with their signals. Out: promises that end with bytes, an error, or `aborted`. Guarantees: a want is answered at most
- * once and gone from the list when it is; one that is aborted is gone at once.
+ * once and gone from the list when it is; one that is aborted is gone at once. Once the blob is complete, its bytes are read
+ * from there, not from here: all wants end with null.
  */
 import { abortedError, throwIfAborted } from '../../base/abort.ts';
 import type { LoadError } from '../../contract/errors.ts';
@@ -15,7 +16,10 @@ export type WantKind = 'range' | 'whole' | 'wait';
 /** Bytes `[start, end)` that somebody wants. */
 export interface Want extends Interval {
   readonly kind: WantKind;
-  readonly resolve: (bytes: Uint8Array<ArrayBuffer>) => void;
+  /** Where the bytes may lie, if it is large enough; new memory without it. */
+  readonly memory?: ArrayBuffer | undefined;
+  /** Null: the blob is complete. */
+  readonly resolve: (bytes: Uint8Array<ArrayBuffer> | null) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -48,14 +52,14 @@ export class WantList {
 
   /** Adds a want; `onChange` is told when it has come and when it was aborted. */
   async want(
-    { kind, start, end }: Pick<Want, 'kind' | 'start' | 'end'>,
+    wanted: Omit<Want, 'resolve' | 'reject'>,
     signal: AbortSignal,
     onChange: (what: 'added' | 'aborted') => void,
-  ): Promise<Uint8Array<ArrayBuffer>> {
+  ): Promise<Uint8Array<ArrayBuffer> | null> {
     throwIfAborted(signal);
     let onAbort: (() => void) | undefined;
-    const result = new Promise<Uint8Array<ArrayBuffer>>((resolve, reject) => {
-      const want = { kind, start, end, resolve, reject };
+    const result = new Promise<Uint8Array<ArrayBuffer> | null>((resolve, reject) => {
+      const want = { ...wanted, resolve, reject };
       this.#wants.add(want);
       onAbort = () => {
         if (this.#wants.delete(want)) reject(abortedError(signal));
@@ -86,13 +90,10 @@ export class WantList {
     }
   }
 
-  /** Answers every want from the complete blob. */
-  async serveFromBlob(blob: Blob): Promise<void> {
-    for (const want of [...this.#wants]) {
-      this.#wants.delete(want);
-      if (want.kind === 'whole') want.resolve(new Uint8Array());
-      else want.resolve(new Uint8Array(await blob.slice(want.start, want.end).arrayBuffer()));
-    }
+  /** The blob is complete. */
+  resolveAll(): void {
+    for (const want of this.#wants) want.resolve(null);
+    this.#wants.clear();
   }
 
   rejectAll(error: LoadError): void {

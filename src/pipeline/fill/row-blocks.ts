@@ -11,7 +11,7 @@ import { isQuantEncoding } from '../../formats/quant-layout.ts';
 import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors-dtypes.ts';
 
 /** Two reads are in memory at a time, and one block's result: about 16 MiB in all. Larger reads gain nothing measurable. */
-const MAX_READ_BYTES = 4 * 2 ** 20;
+export const MAX_READ_BYTES = 4 * 2 ** 20;
 
 /** Whole rows of one source tensor, with their place in the weight. */
 export interface RowBlock {

@@ -69,6 +69,8 @@ test('waitRange hands out bytes while the download runs', async ({ tab, hub }) =
   const [, waited] = await Promise.all([tab.download([path]), tab.call('waitThrough', path, 100_000)]);
   expect(waited.sha256).toBe(hub.commitOf('tests/shards').files.get(path)?.sha256);
   expect(waited.firstMs).toBeLessThan(waited.endMs / 2);
+  expect(waited.waited).toBeGreaterThan(1);
+  expect(waited.memoryBytes).toBe(200_000); // twice a piece: the memory that was brought, not new memory of a piece
   expect(sentBytes(hub)).toBe(SHARD_BYTES[0]);
 });
 

@@ -135,7 +135,7 @@ describe('a folder as a repository', () => {
     const { files } = await openLocalFolder('tiny', await listFiles(), signal);
     const bytes = await readFile(join(folder, SHARD));
     expect(await files.readRange(SHARD, 100, 1_000)).toEqual(new Uint8Array(bytes.subarray(100, 1_000)));
-    expect(await files.waitRange(SHARD, 8, 8)).toEqual(new Uint8Array());
+    expect(await files.waitRange(SHARD, { start: 8, end: 8 })).toEqual(new Uint8Array());
     expect((await files.openBlob(SHARD)).sizeBytes).toBe(bytes.length);
     expect(await failure(files.readRange(SHARD, 0, bytes.length + 1))).toMatchObject({ code: 'invalid_argument' });
     expect(await failure(files.readAll('nothing'))).toMatchObject({ code: 'file_not_found' });

@@ -19,6 +19,7 @@ import * as removal from '../../../../src/store/removal.ts';
 import { verify } from '../../../../src/store/verification.ts';
 import { createStreamHash } from '../../../../src/store/hashing.ts';
 import type { SyncFile } from '../../../../src/store/opfs-folder.ts';
+import type { ReadableFile } from '../../../../src/store/readable-file.ts';
 import { readUsage } from '../../../../src/store/quota.ts';
 import { CacheRecords } from '../../../../src/store/records.ts';
 
@@ -28,6 +29,17 @@ export interface DownloadOutcome {
   readonly error: LoadErrorData | null;
   readonly progress: readonly FetchProgress[];
   readonly elapsedMs: number;
+}
+
+/** A file that was read while it was downloaded. */
+export interface WaitedThrough {
+  readonly sha256: string;
+  readonly firstMs: number;
+  readonly endMs: number;
+  /** Pieces that came before the file was complete. */
+  readonly waited: number;
+  /** Of the memory that went along and came back each time. */
+  readonly memoryBytes: number;
 }
 
 export class TabWorker {
@@ -101,18 +113,29 @@ export class TabWorker {
     return hashHex(await this.#getFiles().readRange(path, start, end, { signal: this.#stop.signal }));
   }
 
-  /** Reads the whole file through `waitRange` in pieces, while a download runs. */
-  async waitThrough(path: string, pieceBytes: number): Promise<{ sha256: string; firstMs: number; endMs: number }> {
+  /** Reads the whole file in pieces, through `waitRange` while a download runs, and itself from when it is complete. */
+  async waitThrough(path: string, pieceBytes: number): Promise<WaitedThrough> {
     const sizeBytes = this.#getSnapshot().files.find((file) => file.path === path)?.sizeBytes ?? 0;
     const hash = await createStreamHash('sha256', sizeBytes, null);
     const startMs = performance.now();
     let firstMs = 0;
+    let memory = new ArrayBuffer(2 * pieceBytes);
+    let file: ReadableFile | null = null;
+    let waited = 0;
+    let memoryBytes = 0;
     for (let start = 0; start < sizeBytes; start += pieceBytes) {
-      const bytes = await this.#getFiles().waitRange(path, start, Math.min(start + pieceBytes, sizeBytes));
+      const end = Math.min(start + pieceBytes, sizeBytes);
+      const bytes = file ? null : await this.#getFiles().waitRange(path, { start, end, memory });
       firstMs ||= performance.now() - startMs;
-      hash.update(bytes);
+      if (bytes) {
+        waited++;
+        memory = bytes.buffer;
+        memoryBytes = memory.byteLength;
+      } else file ??= await this.#getFiles().openBlob(path);
+      hash.update(bytes ?? file?.readSync(start, end) ?? new Uint8Array());
     }
-    return { sha256: hash.digest(), firstMs, endMs: performance.now() - startMs };
+    file?.close();
+    return { sha256: hash.digest(), firstMs, endMs: performance.now() - startMs, waited, memoryBytes };
   }
 
   status(paths: readonly string[]): Promise<readonly FileStatus[]> {
