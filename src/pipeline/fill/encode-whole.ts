@@ -2,7 +2,7 @@
  * Stage 5 for WebAssembly: whole buffers, one weight at a time, made when the runtime asks for them.
  *
  * In: a plan and a synchronous reader of file ranges. Out: the bytes of a weight's buffers. Guarantees: the same bytes as
- * {@link fillWeights} writes, by the same walk; besides one weight's buffers, one read of 4 MiB is in memory.
+ * {@link fillWeights} writes, by the same walk; besides one weight's buffers, one read of 2 MiB is in memory.
  */
 import { assert } from '../../base/assert.ts';
 import type { LoadPlan, PlannedWeight } from '../../contract/plan.ts';

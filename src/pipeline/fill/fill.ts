@@ -2,7 +2,7 @@
  * Stage 5, fill: checkpoint bytes → the buffers of the plan, in the planned encodings.
  *
  * In: a plan, a reader of file ranges and a sink for buffer bytes. Out: nothing but what the sink got.
- * Guarantees: files are read in order, each needed byte once, one read ahead of the conversion; at most two reads of 4 MiB
+ * Guarantees: files are read in order, each needed byte once, one read ahead of the conversion; at most two reads of 2 MiB
  * and one block's result are in memory; the sink is awaited, so its backpressure holds the reading back; offsets and lengths
  * are multiples of 4; when it returns, every byte of every buffer was written exactly once. On abort or failure it ends
  * only after the read under way has ended.

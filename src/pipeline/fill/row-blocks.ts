@@ -10,8 +10,8 @@ import type { PlannedWeight, SourceDtype, TensorSource } from '../../contract/pl
 import { isQuantEncoding } from '../../formats/quant-layout.ts';
 import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors-dtypes.ts';
 
-/** Two reads are in memory at a time, and one block's result: about 16 MiB in all. Larger reads gain nothing measurable. */
-export const MAX_READ_BYTES = 4 * 2 ** 20;
+/** Two reads are in memory at a time, and one block's result: 8 MiB in all. Larger reads gain nothing measurable. */
+export const MAX_READ_BYTES = 2 * 2 ** 20;
 
 /** Whole rows of one source tensor, with their place in the weight. */
 export interface RowBlock {
