@@ -4,7 +4,7 @@
 import { createLoader, isLoadError } from '../../../src/index.ts';
 import type { Dtype, LoadEvent } from '../../../src/index.ts';
 import { serveCalls } from '../support/page-link.ts';
-import type { FloorWorker } from './floor.worker.ts';
+import type { Floor, FloorWorker } from './floor.worker.ts';
 import * as Comlink from 'comlink';
 
 /** One load, and its first requests. Times in ms since the call. */
@@ -112,8 +112,8 @@ void serveCalls({
     return performance.now() - startMs;
   },
 
-  /** Reading so many bytes from a file and handing them to the GPU, ms. */
-  async floor(sizeBytes: number): Promise<number> {
+  /** Reading so many bytes from a file and handing them to the GPU. */
+  async floor(sizeBytes: number): Promise<Floor> {
     const worker = FLOOR();
     return worker.readAndUpload(sizeBytes);
   },
