@@ -24,8 +24,8 @@ import type { StageLog } from '../stage-log.ts';
 import { listTextFiles } from '../text-files.ts';
 import { warmSkeleton } from '../warm-up/skeleton.ts';
 import type { SkeletonResult } from '../warm-up/skeleton.ts';
-import { reserveOnGpu } from './place-on-gpu.ts';
-import type { GpuPlace } from './place-on-gpu.ts';
+import { openOnGpu, reserveOnGpu } from './place-on-gpu.ts';
+import type { GpuPlace, GpuRoom } from './place-on-gpu.ts';
 import { placeOnWasm } from './place-on-wasm.ts';
 import { openWeightReader } from './weight-reader.ts';
 
@@ -73,57 +73,66 @@ async function fetchOntoGpu(
   signal: AbortSignal,
 ): Promise<PlacedModel> {
   log.start('place');
-  const place = await reserveOnGpu(plan, graphs, signal);
+  const room = await reserveOnGpu(plan);
+  const { buffers } = room;
+  let giveBack = (): Promise<void> | void => room.gpu.destroy();
   try {
     const prepared = await opening; // before the download, which asks for room too
-    const [summary, fromPrepared, skeleton] = await runTogether<readonly [DownloadSummary, boolean, SkeletonResult]>(
-      signal,
-      [
-        (either) => download(plan, repository, log, either),
-        (either) =>
-          log.run('fill', async () => {
-            const onProgress = (done: number, total: number): void => {
-              log.progress('fill', done, total);
-              // What the device takes is another number of bytes than what is read.
-              log.progress('place', place.buffers.writtenBytes(), plan.costs.weightBytes);
-            };
-            if (await fillFromPrepared(plan, prepared, place, either, onProgress)) return true;
-            await fillFromDownload(plan, repository, prepared, place, either, onProgress);
-            return false;
-          }),
-        async (either) => {
-          log.start('warmUp');
-          const { contextTokens } = plan;
-          const { skeleton, decoder, adapter } = place;
-          const capture = async (): Promise<void> => decoder.tokenLoop?.capture();
-          return warmSkeleton({ skeleton, capture, contextTokens, isSoftware: adapter.isFallbackAdapter }, either);
-        },
-      ],
-    );
+    const [summary, fromPrepared, opened] = await runTogether<readonly [DownloadSummary, boolean, WarmPlace]>(signal, [
+      (either) => download(plan, repository, log, either),
+      (either) =>
+        log.run('fill', async () => {
+          const onProgress = (done: number, total: number): void => {
+            log.progress('fill', done, total);
+            // What the device takes is another number of bytes than what is read.
+            log.progress('place', buffers.writtenBytes(), plan.costs.weightBytes);
+          };
+          if (await fillFromPrepared(plan, prepared, room, either, onProgress)) return true;
+          await fillFromDownload(plan, repository, prepared, room, either, onProgress);
+          return false;
+        }),
+      async (either) => {
+        const place = await openOnGpu(room, graphs);
+        const { skeleton, decoder, adapter } = place;
+        giveBack = () => decoder.release();
+        log.start('warmUp');
+        const capture = async (): Promise<void> => decoder.tokenLoop?.capture();
+        const { contextTokens } = plan;
+        const request = { skeleton, capture, contextTokens, isSoftware: adapter.isFallbackAdapter };
+        return { place, skeleton: await warmSkeleton(request, either) };
+      },
+    ]);
     if (summary.restarted.length > 0 && !fromPrepared) {
       // What was read before a file started over was not what the hub announced: fill again, from the verified files.
       await prepared.keeper?.discard();
-      await fillFromDownload(plan, repository, prepared, place, signal, () => {});
+      await fillFromDownload(plan, repository, prepared, room, signal, () => {});
     }
-    const flushed = place.buffers.flush();
+    const flushed = buffers.flush();
     await prepared.keeper?.commit();
     await flushed;
     log.end('place', null);
+    const { decoder, adapter, compareFirstLayer } = opened.place;
     return {
-      decoder: place.decoder,
-      adapter: place.adapter,
-      compareFirstLayer: place.compareFirstLayer,
+      decoder,
+      adapter,
+      compareFirstLayer,
       networkBytes: summary.networkBytes,
       cachedBytes: summary.cachedBytes,
-      deviceBytes: place.buffers.writtenBytes(),
-      skeleton,
-      parkedCaches: place.buffers.kv.slots.length,
+      deviceBytes: buffers.writtenBytes(),
+      skeleton: opened.skeleton,
+      parkedCaches: buffers.kv.slots.length,
       preparedBytes: prepared.source?.readBytes ?? 0,
     };
   } catch (error) {
-    await place.decoder.release();
+    await giveBack();
     throw error;
   }
+}
+
+/** What runs on the device, and what its skeleton told. */
+interface WarmPlace {
+  readonly place: GpuPlace;
+  readonly skeleton: SkeletonResult;
 }
 
 async function fetchOntoWasm(
@@ -191,7 +200,7 @@ async function fillFromDownload(
   plan: LoadPlan,
   repository: Repository,
   { keeper }: PreparedWeights,
-  { buffers }: GpuPlace,
+  { buffers }: GpuRoom,
   signal: AbortSignal,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<void> {
@@ -217,7 +226,7 @@ async function fillFromDownload(
 async function fillFromPrepared(
   plan: LoadPlan,
   { source }: PreparedWeights,
-  { buffers }: GpuPlace,
+  { buffers }: GpuRoom,
   signal: AbortSignal,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<boolean> {

@@ -1,10 +1,9 @@
 /**
  * Stage 6 on WebGPU: reserve, then stream.
  *
- * In: a plan and its graph. Out: a decoder whose weights arrive while the download runs. Guarantees: every buffer is
- * reserved and the session exists before the first weight byte is asked for; on any failure all of it is given back.
+ * In: a plan and its graphs. Out: first a room with every buffer in it, before the first weight byte is asked for; then, while
+ * the weights arrive, what runs on it. Guarantees: on any failure all of it is given back.
  */
-import { runTogether } from '../../base/together.ts';
 import { computeRotary } from '../../blueprints/rotary.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
@@ -20,18 +19,25 @@ import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { createGpuSession } from '../../runtime/gpu-session.ts';
 import type { GpuSession } from '../../runtime/gpu-session.ts';
 import { openGpu } from '../../runtime/gpu.ts';
+import type { GpuContext } from '../../runtime/gpu.ts';
 import type { ContextResizing } from '../../runtime/gpu-kv-growth.ts';
 import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
 import type { ModelGraphs } from '../build.ts';
 import { fillTables } from '../fill/fill.ts';
 import { resizeContext } from '../plan/resize-context.ts';
 
-/** A model's place on the GPU; its weights are still zeros. */
+/** A device with every buffer of a plan; the weights are still zeros. */
+export interface GpuRoom {
+  readonly plan: LoadPlan;
+  readonly gpu: GpuContext;
+  readonly buffers: GpuBuffers;
+}
+
+/** What runs on the buffers of a room. Releasing the decoder gives the room back, too. */
 export interface GpuPlace {
   readonly decoder: Decoder;
   /** For warming while the weights arrive; whoever warms it releases it. */
   readonly skeleton: GpuSkeleton;
-  readonly buffers: GpuBuffers;
   /** Once the weights are there: the first layer against WebAssembly. */
   readonly compareFirstLayer: () => Promise<LayerComparison | null>;
   readonly adapter: AdapterInfo;
@@ -43,36 +49,39 @@ export const RESIZING: ContextResizing = {
   fillTables: (plan, write) => fillTables({ plan, computeRotary, write }),
 };
 
-/** @throws LoadError `no_adapter`, `does_not_fit`, `out_of_memory`, `device_lost`, `runtime_failed` */
-export async function reserveOnGpu(plan: LoadPlan, graphs: ModelGraphs, signal: AbortSignal): Promise<GpuPlace> {
+/** @throws LoadError `no_adapter`, `does_not_fit`, `out_of_memory`, `device_lost` */
+export async function reserveOnGpu(plan: LoadPlan): Promise<GpuRoom> {
   const gpu = await openGpu(plan.limits);
-  const sessions: { release(): Promise<void> }[] = [];
+  try {
+    return { plan, gpu, buffers: await reserveGpuBuffers(plan, gpu) };
+  } catch (error) {
+    gpu.destroy(); // takes every buffer with it
+    throw inPlace(error);
+  }
+}
+
+/** Until there is a decoder, the room is its owner's to give back. @throws LoadError `runtime_failed`, `out_of_memory`, `device_lost` */
+export async function openOnGpu({ plan, gpu, buffers }: GpuRoom, graphs: ModelGraphs): Promise<GpuPlace> {
+  let session: GpuSession | undefined;
   try {
     const ort = await loadOnnxRuntime();
-    // The device makes room while the runtime reads the graph: neither needs the other.
-    const [buffers, session] = await runTogether<readonly [GpuBuffers, GpuSession]>(signal, [
-      () => reserveGpuBuffers(plan, gpu),
-      async () => {
-        const made = await createGpuSession({ ort, gpu, shape: plan.shape, graph: graphs.model }, 'the model');
-        sessions.push(made);
-        return made;
-      },
-    ]);
+    session = await createGpuSession({ ort, gpu, shape: plan.shape, graph: graphs.model }, 'the model');
     const parts = { ort, gpu, plan, buffers };
     // After the model's: compiled programs live as long as a session on the device does.
     const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton });
-    sessions.push(skeleton);
     return {
       decoder: createGpuDecoder({ ...parts, graph: graphs.model, session, resizing: RESIZING }),
       skeleton,
-      buffers,
       compareFirstLayer: () => compareFirstLayer(parts, graphs.firstLayer),
       adapter: gpu.adapter,
     };
   } catch (error) {
-    // Sessions lie in the runtime's heap, not on the device.
-    for (const session of sessions) await session.release().catch(() => undefined);
-    gpu.destroy(); // takes every buffer with it
-    throw error instanceof LoadError ? error.inStage('place') : error;
+    await session?.release().catch(() => undefined); // it lies in the runtime's heap, not on the device
+    throw inPlace(error);
   }
+}
+
+/** Both run beside other stages. */
+function inPlace(error: unknown): unknown {
+  return error instanceof LoadError ? error.inStage('place') : error;
 }
