@@ -104,6 +104,8 @@ interface ColdResult {
   readonly filledMs: number;
   /** Until the model was ready: after compiling and the first runs. Null where it was not followed so far. */
   readonly readyMs: number | null;
+  /** Ms since the call. */
+  readonly stages: LoadMeasure['stages'];
 }
 
 interface WarmResult {
@@ -178,8 +180,8 @@ async function measureCold(
   const url = `${hub.endpoint}/${id}/resolve/main/model.safetensors`;
   const plainMs = (await page.call('plain', url)) as number;
   await page.call('clear');
-  const { filledMs, readyMs } = await load(page, hub, id, dtype, until);
-  return { lineMbPerSecond, plainMs, filledMs, readyMs };
+  const { filledMs, readyMs, stages } = await load(page, hub, id, dtype, until);
+  return { lineMbPerSecond, plainMs, filledMs, readyMs, stages };
 }
 
 /** Each time in a browser of its own. */
