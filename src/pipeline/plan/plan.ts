@@ -7,11 +7,11 @@
  * readers, everything is pure.
  */
 import { throwIfAborted } from '../../base/abort.ts';
-import type { WeightSpec } from '../../blueprints/blueprint.ts';
+import type { Blueprint, WeightSpec } from '../../blueprints/blueprint.ts';
 import { findBlueprint } from '../../blueprints/registry.ts';
 import type { FileStatus } from '../../contract/cache.ts';
 import type { AdapterInfo, LoadRequest } from '../../contract/load.ts';
-import type { Device, Dtype, LoadPlan, PlannedWeight, TensorSource } from '../../contract/plan.ts';
+import type { DecoderShape, Device, Dtype, LoadPlan, PlannedWeight, TensorSource } from '../../contract/plan.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
 import { type Choice, chooseConversations } from './choose-context.ts';
 import { ALL_DTYPES, chooseDevice, chooseDtype, type DtypeQuestion } from './choose.ts';
@@ -49,11 +49,17 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const limits = readDeviceLimits(input.adapter, request.simulatedLimits);
   const requestedDevice = chooseDevice(request.device, limits);
 
-  const { config } = await readConfigs(snapshot, input.readAll);
+  // At once, because it is round trips that take the time; but what is wrong with the config is said first.
+  const failed = new AbortController();
+  const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  const readingTable = readTensorTable(snapshot, input.readAll, input.readRange, either);
+  readingTable.catch(() => undefined);
+  const { blueprint, shape } = await readShape(input).catch((error: unknown) => {
+    failed.abort(error);
+    throw error;
+  });
   throwIfAborted(signal);
-  const blueprint = findBlueprint(config);
-  const shape = blueprint.readShape(config);
-  const table = await readTensorTable(snapshot, input.readAll, input.readRange, signal);
+  const table = await readingTable;
   throwIfAborted(signal);
 
   const sizings = createSizings({
@@ -115,6 +121,12 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
       ALL_DTYPES.map((candidate) => [candidate, toDtypeFit(here(candidate))]),
     ) as LoadPlan['dtypes'],
   };
+}
+
+async function readShape({ snapshot, readAll }: PlanInput): Promise<{ blueprint: Blueprint; shape: DecoderShape }> {
+  const { config } = await readConfigs(snapshot, readAll);
+  const blueprint = findBlueprint(config);
+  return { blueprint, shape: blueprint.readShape(config) };
 }
 
 type Sizings = (device: Device, dtype: Dtype) => ModelSizing;

@@ -166,6 +166,22 @@ describe('planLoad', () => {
     expect((await plan(lost)).weights).toEqual(made.weights);
   });
 
+  it('asks for the config and the headers at once', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
+    let onHeaderAsked: () => void = () => undefined;
+    const headerAsked = new Promise<void>((resolve) => (onHeaderAsked = resolve));
+    await plan(repository, {
+      readAll: async (path) => {
+        await headerAsked; // never, if the header waited for the config
+        return repository.readAll(path);
+      },
+      readRange: (...range) => {
+        onHeaderAsked();
+        return repository.readRange(...range);
+      },
+    });
+  });
+
   it('finds a base model, saved without the prefix "model."', async () => {
     const bare = new Map([...listTensors(LLAMA_CONFIG)].map(([name, t]) => [name.replace(/^model\./, ''), t]));
     const made = await plan(makeSingle(LLAMA_CONFIG, bare));
@@ -317,6 +333,18 @@ describe('refusals', () => {
     ]);
     const error = await errorOf(plan(makeRepository(shards, { 'config.json': LLAMA_CONFIG })));
     expect([error.code, error.detail.reason]).toEqual(['safetensors_invalid', 'tensor_in_two_files']);
+  });
+
+  it('what is wrong with the config is said before what is wrong with the weights', async () => {
+    const repository = makeSingle({ ...LLAMA_CONFIG, model_type: 'mamba' }, listTensors(LLAMA_CONFIG));
+    const work = plan(repository, {
+      readAll: async (path) => {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return repository.readAll(path);
+      },
+      readRange: () => Promise.resolve(new Uint8Array(5)),
+    });
+    expect((await errorOf(work)).code).toBe('unsupported_architecture');
   });
 
   it('size_mismatch: a reader that returns less', async () => {
