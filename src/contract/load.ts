@@ -93,8 +93,9 @@ export interface LoadReport {
   readonly stages: readonly StageTiming[];
   readonly totalMs: number;
   readonly bytes: {
-    /** Weight and text files, as they crossed the network. */
+    /** Of all files that the load needed, headers that were read for the plan included: what crossed the network for it. */
     readonly fromNetwork: number;
+    /** And the rest: what was on disk before, or fetched by another tab meanwhile. */
     readonly fromCache: number;
     /**
      * Weights that were read as an earlier load had prepared them, instead of being read from their files and converted; 0

@@ -110,6 +110,7 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
     throwIfAborted(signal);
     log.end('serve', null);
     const memory = decoder.gpu?.memory();
+    const receivedBytes = await repository.files.receivedBytes();
     const report: LoadReport = {
       modelId: plan.modelId,
       commit: plan.commit,
@@ -118,8 +119,8 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
       stages: log.timings,
       totalMs: log.nowMs(),
       bytes: {
-        fromNetwork: placed.networkBytes,
-        fromCache: placed.cachedBytes,
+        fromNetwork: receivedBytes,
+        fromCache: Math.max(0, placed.fileBytes - receivedBytes),
         fromPrepared: placed.preparedBytes,
         toDevice: placed.deviceBytes,
       },

@@ -102,18 +102,20 @@ test('a hub: revision to commit, files by commit, ranges, redirects to a CDN, ve
   const id = 'org/tiny';
   const hub = await openHub({ [id]: { main: { directory: checkpointFolder('tiny-llama') ?? '' } } });
   const { sha } = hub.commitOf(id);
-  const load = (): Promise<{ commit: string; fromNetwork: number }> =>
+  const load = (): Promise<{ commit: string; fromNetwork: number; fromCache: number }> =>
     app.evaluate(
       async ([endpoint, modelId]) => {
         const loader = window.firstlight.createLoader({ hub: { endpoint }, bundledBaseUrl: null });
         const model = await loader.load(modelId, { device: 'wasm' });
         await loader.dispose();
-        return { commit: model.report.commit, fromNetwork: model.report.bytes.fromNetwork };
+        const { fromNetwork, fromCache } = model.report.bytes;
+        return { commit: model.report.commit, fromNetwork, fromCache };
       },
       [hub.endpoint, id] as const,
     );
   const first = await load();
-  expect(first.commit).toBe(sha);
+  const sizeBytes = hub.requests.contentBytes();
+  expect(first).toEqual({ commit: sha, fromNetwork: sizeBytes, fromCache: 0 });
   const files = hub.requests.entries.filter((entry) => entry.kind === 'resolve');
   expect(files.length).toBeGreaterThan(0);
   for (const { url } of files) expect(url, 'addressed by commit, never by branch').toContain(sha);
@@ -124,7 +126,7 @@ test('a hub: revision to commit, files by commit, ranges, redirects to a CDN, ve
 
   hub.requests.clear();
   const second = await load();
-  expect(second).toEqual({ commit: sha, fromNetwork: 0 });
+  expect(second).toEqual({ commit: sha, fromNetwork: 0, fromCache: sizeBytes });
   expect(hub.requests.contentBytes()).toBe(0);
 });
 

@@ -33,6 +33,7 @@ export type FetchWorkerApi = Pick<
   | 'readAll'
   | 'readRange'
   | 'waitRange'
+  | 'receivedBytes'
   | 'status'
   | 'openBlob'
   | 'download'
@@ -107,6 +108,10 @@ export class FetchEngine {
 
   async status(sessionId: number, paths: readonly string[]): Promise<readonly FileStatus[]> {
     return this.#get(sessionId).status(paths);
+  }
+
+  async receivedBytes(sessionId: number): Promise<number> {
+    return this.#get(sessionId).receivedBytes();
   }
 
   async openBlob(sessionId: number, path: string): Promise<File> {

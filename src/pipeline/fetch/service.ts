@@ -52,6 +52,8 @@ export interface SnapshotFiles {
     paths: readonly string[],
     options?: CallOptions & { readonly onProgress?: ((progress: FetchProgress) => void) | undefined },
   ): Promise<DownloadSummary>;
+  /** Body bytes of these files that the network has brought since they were opened, headers and small files included. */
+  receivedBytes(): Promise<number>;
   /** A complete, verified file, open for reading in this worker: close it. @throws LoadError `not_cached` */
   openBlob(path: string): Promise<ReadableFile>;
   /** Ends everything of this snapshot; resolves when nothing runs and nothing is locked. */
@@ -99,6 +101,7 @@ function toSnapshotFiles(link: WorkerLink, sessionId: number, snapshot: Snapshot
         api.waitRange(sessionId, id, path, range.memory ? Comlink.transfer(range, [range.memory]) : range),
       ),
     status: (paths) => link.call((api) => api.status(sessionId, paths)),
+    receivedBytes: () => link.call((api) => api.receivedBytes(sessionId)),
     openBlob: async (path) => {
       const blob = await link.call((api) => api.openBlob(sessionId, path)); // who knows what is complete
       const file = snapshot.files.find((one) => one.path === path);

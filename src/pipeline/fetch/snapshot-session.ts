@@ -39,7 +39,8 @@ export class SnapshotSession {
   readonly #access: FetchAccess;
   readonly #files: ReadonlyMap<string, SnapshotFile>;
   readonly #close = new AbortController();
-  readonly #touched = new Set<BlobTransfer>();
+  /** With the bytes that each had received before this session first asked it. */
+  readonly #touched = new Map<BlobTransfer, number>();
   /** Path → settles when the download that was asked for has begun, or is off. */
   readonly #preparing = new Map<string, Promise<void>>();
   #release: (() => void) | null = null;
@@ -134,10 +135,15 @@ export class SnapshotSession {
     }
   }
 
+  /** Body bytes that the network has brought for this session: headers and small files too. */
+  receivedBytes(): number {
+    return [...this.#touched].reduce((sum, [transfer, before]) => sum + transfer.networkBytes - before, 0);
+  }
+
   /** Ends everything that this session runs. */
   async close(): Promise<void> {
     this.#close.abort(new LoadError('disposed'));
-    await Promise.all([...this.#touched].map((transfer) => transfer.settled()));
+    await Promise.all([...this.#touched.keys()].map((transfer) => transfer.settled()));
     this.#release?.();
     this.#release = null;
   }
@@ -201,7 +207,7 @@ export class SnapshotSession {
 
   #getTransfer(key: string, file: SnapshotFile): BlobTransfer {
     const transfer = this.#deps.getTransfer(this.#snapshot, this.#access, key, file);
-    this.#touched.add(transfer);
+    if (!this.#touched.has(transfer)) this.#touched.set(transfer, transfer.networkBytes);
     return transfer;
   }
 

@@ -35,8 +35,8 @@ export interface PlacedModel {
   readonly adapter: AdapterInfo | null;
   /** Null where there is nothing to compare WebAssembly with. */
   readonly compareFirstLayer: () => Promise<LayerComparison | null>;
-  readonly networkBytes: number;
-  readonly cachedBytes: number;
+  /** Of all files that it needs. */
+  readonly fileBytes: number;
   readonly deviceBytes: number;
   /** What the skeleton's runs told, beside the download; null where there is none. */
   readonly skeleton: SkeletonResult | null;
@@ -116,8 +116,7 @@ async function fetchOntoGpu(
       decoder,
       adapter,
       compareFirstLayer,
-      networkBytes: summary.networkBytes,
-      cachedBytes: summary.cachedBytes,
+      fileBytes: summary.totalBytes,
       deviceBytes: buffers.writtenBytes(),
       skeleton: opened.skeleton,
       parkedCaches: buffers.kv.slots.length,
@@ -169,8 +168,7 @@ async function fetchOntoWasm(
     decoder,
     adapter: null,
     compareFirstLayer: () => Promise.resolve(null),
-    networkBytes: summary.networkBytes,
-    cachedBytes: summary.cachedBytes,
+    fileBytes: summary.totalBytes,
     deviceBytes,
     skeleton: null,
     parkedCaches: plan.conversations - 1,

@@ -72,6 +72,10 @@ export class LocalFiles implements SnapshotFiles {
     return { totalBytes, networkBytes: 0, cachedBytes: totalBytes, restarted: [], notices: [] };
   }
 
+  receivedBytes(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
   /** The file itself; proved to be still readable. */
   async openBlob(path: string): Promise<ReadableFile> {
     const { file } = this.#get(path);

@@ -258,7 +258,9 @@ function toGoals(result: ModelResult): Goal[] {
       : [{ figure: `${name}: ${figure}`, value: round(value), goal: `≤ ${limit}`, met: value <= limit }];
   const over = (value: number | null, floor: number): number | null => (value === null ? null : value / floor);
   return [
-    ...cold.flatMap(({ lineMbPerSecond, plainMs, filledMs, readyMs }) => [
+    ...cold.flatMap(({ lineMbPerSecond, plainMs, filledMs, readyMs, stages }) => [
+      // Uploads queue behind the skeleton's runs, and a decode step of a software GPU takes seconds: so, what the network took alone.
+      ...atMost(`cold fetched ÷ download, ${lineMbPerSecond} MB/s`, (stages['fetch']?.endMs ?? NaN) / plainMs, 1.05),
       ...atMost(`cold ready ÷ download, ${lineMbPerSecond} MB/s`, over(readyMs, plainMs), 1.05),
       ...atMost(`cold filled ÷ download, ${lineMbPerSecond} MB/s`, filledMs / plainMs, 1.05),
     ]),
