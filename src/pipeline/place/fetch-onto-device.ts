@@ -19,6 +19,7 @@ import type { ReadableFile } from '../../store/readable-file.ts';
 import { openPreparedWeights } from '../fill/prepared-weights.ts';
 import type { PreparedWeights } from '../fill/prepared-weights.ts';
 import type { ModelGraphs } from '../build.ts';
+import { findIndex } from '../plan/read-headers.ts';
 import type { Repository } from '../repository.ts';
 import type { StageLog } from '../stage-log.ts';
 import { listTextFiles } from '../text-files.ts';
@@ -182,7 +183,12 @@ function download(
   log: StageLog,
   signal: AbortSignal,
 ): Promise<DownloadSummary> {
-  const paths = [...plan.weightFiles.map(({ path }) => path), ...listTextFiles(repository)];
+  const index = findIndex(repository.snapshot);
+  const paths = [
+    ...plan.weightFiles.map(({ path }) => path),
+    ...(index ? [index.path] : []), // the plan has read it; a load needs it, all the same
+    ...listTextFiles(repository),
+  ];
   return log.run('fetch', async () => {
     const summary = await repository.files.download(paths, {
       signal,

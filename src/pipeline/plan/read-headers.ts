@@ -81,12 +81,18 @@ export async function readTensorTable(
   return table;
 }
 
+/** The index, where it is what says which files make the checkpoint. */
+export function findIndex({ files }: Pick<Snapshot, 'files'>): SnapshotFile | undefined {
+  const isSingle = files.some(({ path }) => path === SINGLE_FILE);
+  return isSingle ? undefined : files.find(({ path }) => path === INDEX_FILE);
+}
+
 /** In the order of transformers' from_pretrained: the single file first, then the index. */
 async function listWeightFiles(snapshot: Snapshot, readAll: ReadAll): Promise<readonly SnapshotFile[]> {
   const byPath = new Map(snapshot.files.map((file) => [file.path, file]));
   const single = byPath.get(SINGLE_FILE);
   if (single) return [single];
-  const index = byPath.get(INDEX_FILE);
+  const index = findIndex(snapshot);
   if (!index) {
     const shards = snapshot.files.filter(({ path }) => SHARD_NAME.test(path));
     if (shards.length === 0) throw noSafetensors(snapshot);
