@@ -76,7 +76,7 @@ async function fetchOntoGpu(
   log.start('place');
   const room = await reserveOnGpu(plan);
   const { buffers } = room;
-  let giveBack = (): Promise<void> | void => room.gpu.destroy();
+  let giveBack = async (): Promise<void> => room.gpu.destroy();
   try {
     const prepared = await opening; // before the download, which asks for room too
     const [summary, fromPrepared, opened] = await runTogether<readonly [DownloadSummary, boolean, WarmPlace]>(signal, [
@@ -124,7 +124,7 @@ async function fetchOntoGpu(
       preparedBytes: prepared.source?.readBytes ?? 0,
     };
   } catch (error) {
-    await giveBack();
+    await giveBack().catch(() => undefined); // it would hide what went wrong
     throw error;
   }
 }

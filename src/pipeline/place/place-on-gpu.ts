@@ -17,7 +17,6 @@ import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import { createGpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { createGpuSession } from '../../runtime/gpu-session.ts';
-import type { GpuSession } from '../../runtime/gpu-session.ts';
 import { openGpu } from '../../runtime/gpu.ts';
 import type { GpuContext } from '../../runtime/gpu.ts';
 import type { ContextResizing } from '../../runtime/gpu-kv-growth.ts';
@@ -62,13 +61,15 @@ export async function reserveOnGpu(plan: LoadPlan): Promise<GpuRoom> {
 
 /** Until there is a decoder, the room is its owner's to give back. @throws LoadError `runtime_failed`, `out_of_memory`, `device_lost` */
 export async function openOnGpu({ plan, gpu, buffers }: GpuRoom, graphs: ModelGraphs): Promise<GpuPlace> {
-  let session: GpuSession | undefined;
+  const sessions: { release(): Promise<void> }[] = [];
   try {
     const ort = await loadOnnxRuntime();
-    session = await createGpuSession({ ort, gpu, shape: plan.shape, graph: graphs.model }, 'the model');
+    const session = await createGpuSession({ ort, gpu, shape: plan.shape, graph: graphs.model }, 'the model');
+    sessions.push(session);
     const parts = { ort, gpu, plan, buffers };
     // After the model's: compiled programs live as long as a session on the device does.
     const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton });
+    sessions.push(skeleton);
     return {
       decoder: createGpuDecoder({ ...parts, graph: graphs.model, session, resizing: RESIZING }),
       skeleton,
@@ -76,7 +77,8 @@ export async function openOnGpu({ plan, gpu, buffers }: GpuRoom, graphs: ModelGr
       adapter: gpu.adapter,
     };
   } catch (error) {
-    await session?.release().catch(() => undefined); // it lies in the runtime's heap, not on the device
+    // Sessions lie in the runtime's heap, not on the device.
+    for (const session of sessions) await session.release().catch(() => undefined);
     throw inPlace(error);
   }
 }
