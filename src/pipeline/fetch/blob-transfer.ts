@@ -22,7 +22,7 @@ import type { PoolRequest, RequestSource } from './connection-pool.ts';
 import { openLeaderLink } from './leader-link.ts';
 import type { ServerKnowledge } from './transfer-range.ts';
 import { WantList } from './want-list.ts';
-import type { Want } from './want-list.ts';
+import type { RangeWant, Want } from './want-list.ts';
 
 /** What all transfers of a worker share. */
 export interface TransferDeps extends RequestDeps {
@@ -31,9 +31,6 @@ export interface TransferDeps extends RequestDeps {
   readonly hashers: HasherFactory;
   readonly channel: BlobChannel;
 }
-
-/** Bytes `[start, end)`, into memory of the asker's if it brings some. */
-export type RangeWant = Pick<Want, 'start' | 'end' | 'memory'>;
 
 /** See the file's header. */
 export class BlobTransfer implements RequestSource {

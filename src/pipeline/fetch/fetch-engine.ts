@@ -15,7 +15,6 @@ import { CacheRecords } from '../../store/records.ts';
 import { CONVERTER_VERSION } from '../fill/prepared-layout.ts';
 import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
-import type { RangeWant } from './blob-transfer.ts';
 import { createBodyBuffers } from './body-reader.ts';
 import { ConnectionBudget } from './connection-budget.ts';
 import { ConnectionPool } from './connection-pool.ts';
@@ -24,6 +23,7 @@ import { SnapshotSession } from './snapshot-session.ts';
 import type { FetchAccess, SessionDeps } from './snapshot-session.ts';
 import { DEFAULT_TUNING } from './tuning.ts';
 import type { FetchTuning } from './tuning.ts';
+import type { RangeWant } from './want-list.ts';
 
 /** What crosses the boundary: the methods of {@link FetchEngine}. */
 export type FetchWorkerApi = Pick<

@@ -18,21 +18,11 @@ import type { ReadableFile } from '../../store/readable-file.ts';
 import type { FetchWorkerApi } from './fetch-engine.ts';
 import type { FetchAccess } from './snapshot-session.ts';
 import type { FetchTuning } from './tuning.ts';
+import type { RangeWant } from './want-list.ts';
 
 /** Options of a call that may be cancelled. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
-}
-
-/**
- * Bytes `[start, end)`. They lie at the start of `memory`, where it is given and large enough; else in new memory. It is taken away
- * and comes back with them, if the call does not fail: what is transferred from worker to worker and dropped there is freed when
- * the browser gets round to it, which it did at 170 MB.
- */
-export interface WaitedRange {
-  readonly start: number;
-  readonly end: number;
-  readonly memory?: ArrayBuffer | undefined;
 }
 
 /** One snapshot's files. Paths are those of the snapshot; ranges are half-open. */
@@ -45,7 +35,7 @@ export interface SnapshotFiles {
    * Bytes of a file as soon as the running download has them on disk; without one, like `readRange`. Null: the file is
    * complete, and best read by `openBlob`. See {@link DownloadSummary.restarted} for when they were void.
    */
-  waitRange(path: string, range: WaitedRange, options?: CallOptions): Promise<Uint8Array<ArrayBuffer> | null>;
+  waitRange(path: string, range: RangeWant, options?: CallOptions): Promise<Uint8Array<ArrayBuffer> | null>;
   status(paths: readonly string[]): Promise<readonly FileStatus[]>;
   /** All bytes of these files into the cache, verified and recorded. */
   download(

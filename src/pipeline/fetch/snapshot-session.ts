@@ -14,11 +14,12 @@ import { holdSnapshot } from '../../store/blob-lock.ts';
 import { readStatus } from '../../store/catalog.ts';
 import { toBlobKey } from '../../store/journal.ts';
 import { toSnapshotKey } from '../../store/records.ts';
-import type { BlobTransfer, RangeWant, TransferDeps } from './blob-transfer.ts';
+import type { BlobTransfer, TransferDeps } from './blob-transfer.ts';
 import { openVerifiedBlob } from './blob-transfer.ts';
 import { downloadFiles } from './download.ts';
 import type { DownloadContext } from './download.ts';
 import { explainUnreachable } from './unreachable.ts';
+import type { RangeWant } from './want-list.ts';
 
 /** On whose behalf files are fetched. */
 export interface FetchAccess {

@@ -13,11 +13,18 @@ import type { Interval } from '../../store/intervals.ts';
 /** `wait` alone keeps no transfer going: it only listens. */
 export type WantKind = 'range' | 'whole' | 'wait';
 
-/** Bytes `[start, end)` that somebody wants. */
-export interface Want extends Interval {
-  readonly kind: WantKind;
-  /** Where the bytes may lie, if it is large enough; new memory without it. */
+/**
+ * Bytes `[start, end)`. They lie at the start of `memory`, where it is given and large enough; else in new memory. From another
+ * worker it is taken away, and comes back with them if the call does not fail: what is transferred and dropped there is freed
+ * when the browser gets round to it, which it did at 170 MB.
+ */
+export interface RangeWant extends Interval {
   readonly memory?: ArrayBuffer | undefined;
+}
+
+/** Bytes that somebody waits for. */
+export interface Want extends RangeWant {
+  readonly kind: WantKind;
   /** Null: the blob is complete. */
   readonly resolve: (bytes: Uint8Array<ArrayBuffer> | null) => void;
   readonly reject: (error: unknown) => void;

@@ -9,8 +9,8 @@ import { ReadMemory } from '../../base/read-memory.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { ReadableFile } from '../../store/readable-file.ts';
 import { toStorageError } from '../../store/storage-error.ts';
+import type { RangeWant } from '../fetch/want-list.ts';
 import { MAX_READ_BYTES } from '../fill/row-blocks.ts';
-import type { WaitedRange } from '../fetch/service.ts';
 import type { Repository } from '../repository.ts';
 
 /** See the file's header; close it. One read at a time; its bytes may be overwritten by the read after the next. */
@@ -36,7 +36,7 @@ export async function openWeightReader(
   }
   const reads = new ReadMemory(MAX_READ_BYTES);
 
-  async function read(path: string, range: WaitedRange, signal: AbortSignal | undefined): Promise<Bytes> {
+  async function read(path: string, range: RangeWant, signal: AbortSignal | undefined): Promise<Bytes> {
     const { start, end, memory } = range;
     const known = complete.get(path);
     if (known) return known.read(start, end, memory);

@@ -9,7 +9,8 @@ import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { readSlices } from '../../store/readable-file.ts';
 import type { ReadableFile } from '../../store/readable-file.ts';
-import type { CallOptions, SnapshotFiles, WaitedRange } from '../fetch/service.ts';
+import type { CallOptions, SnapshotFiles } from '../fetch/service.ts';
+import type { RangeWant } from '../fetch/want-list.ts';
 import { describeReadFailure, fileChanged } from './local-read-error.ts';
 
 /** One file, as it was when the folder was listed. */
@@ -51,7 +52,7 @@ export class LocalFiles implements SnapshotFiles {
   }
 
   /** Everything is here already. */
-  waitRange(path: string, { start, end }: WaitedRange, options?: CallOptions): Promise<Uint8Array<ArrayBuffer>> {
+  waitRange(path: string, { start, end }: RangeWant, options?: CallOptions): Promise<Uint8Array<ArrayBuffer>> {
     return this.readRange(path, start, end, options);
   }
 
