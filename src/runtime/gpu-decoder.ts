@@ -3,7 +3,8 @@
  * it grows.
  *
  * In: the graph (no weights in it) and the buffers of `gpu-buffers.ts`. Out: a {@link Decoder}. Guarantees: no weight
- * passes through the WASM heap; past and present are the same buffers, so a step copies nothing. Its token loop (`gpu-token-loop.ts`) works on the same weights and the same cache.
+ * passes through the WASM heap; past and present are the same buffers, so a step copies nothing. Its token loop
+ * (`gpu-token-loop.ts`) works on the same weights and the same cache.
  */
 import type { Tensor } from 'onnxruntime-web';
 import { GRAPH_IO } from './decoder.ts';
