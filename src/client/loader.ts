@@ -38,7 +38,7 @@ export interface PlanOptions {
   readonly revision?: string;
   /** Default `auto`: the plan chooses, and says why. */
   readonly dtype?: LoadRequest['dtype'];
-  /** Default `auto`: WebGPU where there is an adapter, else WASM. */
+  /** Default `auto`: WebGPU where there is a GPU and the model fits it, else WASM. Software GPUs are taken only on request. */
   readonly device?: LoadRequest['device'];
   /**
    * Room for prompt and answer together, in tokens. A number: exactly that much, reserved before anything is downloaded (less

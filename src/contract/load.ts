@@ -150,6 +150,7 @@ export interface AdapterInfo {
   readonly architecture: string;
   readonly device: string;
   readonly description: string;
+  /** Whether it computes on the CPU: the browser says so, or its name does. */
   readonly isFallbackAdapter: boolean;
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;

@@ -9,9 +9,9 @@
  * downloaded and verified stays.
  */
 import { throwIfAborted } from '../base/abort.ts';
-import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
+import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
-import { describeAdapter } from '../runtime/gpu.ts';
+import { type AdapterAnswer, describeAdapter } from '../runtime/adapter.ts';
 import { loadOnnxRuntime, startOnnxRuntime } from '../runtime/onnxruntime.ts';
 import { loadTransformers } from '../runtime/transformers.ts';
 import { buildGraphs, buildNothing } from './build.ts';
@@ -69,7 +69,7 @@ export async function loadModel(context: LoadContext, onEvent: (event: LoadEvent
 
 /** A load, and what was begun for it. */
 interface Run extends RepositoryRequest {
-  readonly adapter: Promise<AdapterInfo | null>;
+  readonly adapter: Promise<AdapterAnswer>;
 }
 
 async function runStages(repository: Repository, run: Run): Promise<ServedModel> {
@@ -158,16 +158,19 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
 async function runPlan({ snapshot, files }: Repository, { request, log, adapter, signal }: Run): Promise<LoadPlan> {
   return log.run(
     'plan',
-    async () =>
-      planLoad({
+    async () => {
+      const { adapter: info, absence } = await adapter;
+      return planLoad({
         snapshot,
         request,
-        adapter: await adapter,
+        adapter: info,
+        adapterAbsence: absence,
         readAll: (path) => files.readAll(path, { signal }),
         readRange: (path, start, end) => files.readRange(path, start, end, { signal }),
         status: (paths) => files.status(paths),
         signal,
-      }),
+      });
+    },
     (plan) => `${plan.dtype} on ${plan.device}`,
   );
 }

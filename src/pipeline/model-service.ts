@@ -29,7 +29,7 @@ import type {
   SourceConfig,
 } from '../contract/worker-api.ts';
 import { listBundledModels } from '../hub/bundled-index.ts';
-import { describeAdapter } from '../runtime/gpu.ts';
+import { describeAdapter } from '../runtime/adapter.ts';
 import { wasmHeapBytes } from '../runtime/wasm-heap.ts';
 import { CacheService } from './cache-service.ts';
 import { loadModel, pinRequest, planModel } from './load.ts';
@@ -48,8 +48,8 @@ export class ModelService implements ModelWorkerApi {
     this.#environment = environment;
   }
 
-  adapter(): Promise<AdapterInfo | null> {
-    return describeAdapter();
+  async adapter(): Promise<AdapterInfo | null> {
+    return (await describeAdapter()).adapter;
   }
 
   bundled(operation: OperationId, source: SourceConfig): Promise<readonly BundledModel[]> {

@@ -1,13 +1,14 @@
 /**
- * The GPU: what the adapter offers, and a device of our own that asks for all of it.
+ * The GPU: a device of our own that asks for all that the adapter offers.
  *
- * Out: {@link AdapterInfo} for plans and people; {@link GpuContext} for one model. Guarantees: one device a model, so that
- * disposing the model gives every byte back and a lost device takes nothing else with it.
+ * Out: {@link GpuContext} for one model. Guarantees: one device a model, so that disposing the model gives every byte back and a
+ * lost device takes nothing else with it.
  */
 import { yieldToEvents } from '../base/abort.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { AdapterInfo } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
+import { explainAbsence, requestAdapter, toAdapterInfo } from './adapter.ts';
 import { MemoryLedger } from './memory-ledger.ts';
 
 /** A device with its account and its fate. */
@@ -26,12 +27,6 @@ export interface GpuContext {
   destroy(): void;
 }
 
-/** The adapter's description, or null where WebGPU or an adapter is missing. */
-export async function describeAdapter(): Promise<AdapterInfo | null> {
-  const adapter = await requestAdapter();
-  return adapter === null ? null : toAdapterInfo(adapter);
-}
-
 /**
  * A device with every limit and feature that the adapter has; with the buffer limits of a smaller one, where those are
  * simulated (WebGPU grants no less than its defaults, 256 MiB a buffer and 128 MiB a binding, whatever is asked).
@@ -40,8 +35,10 @@ export async function describeAdapter(): Promise<AdapterInfo | null> {
 export async function openGpu(limits: LoadPlan['limits'] = null): Promise<GpuContext> {
   // An adapter gives one device only, so each context asks for a fresh one.
   const adapter = await requestAdapter();
-  if (adapter === null)
-    throw new LoadError('no_adapter', { message: 'Choose device "wasm" or "auto" to run without.' });
+  if (adapter === null) {
+    const message = `${explainAbsence(globalThis)} Choose device "wasm" or "auto" to run without.`;
+    throw new LoadError('no_adapter', { message });
+  }
   const info = toAdapterInfo(adapter);
   let device: GPUDevice;
   try {
@@ -119,33 +116,4 @@ function listUsableFeatures(adapter: GPUAdapter): GPUFeatureName[] {
 
 function toBufferLimits(maxBufferBytes: number): Record<string, number> {
   return { maxBufferSize: maxBufferBytes, maxStorageBufferBindingSize: maxBufferBytes };
-}
-
-async function requestAdapter(): Promise<GPUAdapter | null> {
-  // Absent in browsers without WebGPU and outside secure contexts, whatever the types say.
-  const gpu = (navigator as { gpu?: GPU }).gpu;
-  try {
-    return (await gpu?.requestAdapter({ powerPreference: 'high-performance' })) ?? null;
-  } catch {
-    return null; // a blocked or crashed GPU process: the same to us as no adapter
-  }
-}
-
-function toAdapterInfo(adapter: GPUAdapter): AdapterInfo {
-  const limits: Record<string, number> = {};
-  // The limits are getters of the prototype, so Object.keys would see none of them.
-  for (const name in adapter.limits) {
-    const value = (adapter.limits as unknown as Record<string, unknown>)[name];
-    if (typeof value === 'number') limits[name] = value;
-  }
-  const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
-  return {
-    vendor,
-    architecture,
-    device,
-    description,
-    isFallbackAdapter,
-    features: [...adapter.features].sort(),
-    limits,
-  };
 }

@@ -350,6 +350,7 @@ test.describe('devices', () => {
         };
         const loader = createLoader({ hub: { endpoint }, bundledBaseUrl: null });
         const loading = loader.load(id, {
+          device: 'webgpu',
           onProgress: (event) => {
             // A worker that is terminated says nothing to the page: as silent as one that the browser killed.
             if (event.type === 'stageStart' && event.stage === 'plan') setTimeout(() => started[0]?.terminate(), 200);

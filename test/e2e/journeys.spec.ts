@@ -46,17 +46,19 @@ for (const device of ['webgpu', 'wasm'] as const) {
   });
 }
 
-test('WASM where there is no adapter, WebGPU where there is one: auto says which', async ({ app }) => {
-  const plan = await app.evaluate(
+test('a software GPU: auto takes WASM and says so, webgpu takes the GPU', async ({ app }) => {
+  const [adapter, auto, asked] = await app.evaluate(
     async (id) => {
-      const { device, deviceReason, dtype, dtypeReason } = await window.firstlight.loader.plan(id);
-      return { device, deviceReason, dtype, dtypeReason };
+      const { loader } = window.firstlight;
+      return [await loader.adapter(), await loader.plan(id), await loader.plan(id, { device: 'webgpu' })] as const;
     },
     await bundledModelId(app),
   );
-  expect(plan.device).toBe('webgpu');
-  expect(plan.deviceReason).not.toBe('');
-  expect(plan.dtypeReason).not.toBe('');
+  test.skip(adapter?.isFallbackAdapter !== true, 'this browser has a real GPU');
+  expect(auto.device).toBe('wasm');
+  expect(auto.deviceReason).toContain('emulated on the CPU');
+  expect(auto.dtypeReason).not.toBe('');
+  expect(asked).toMatchObject({ device: 'webgpu', deviceReason: 'As requested.' });
 });
 
 for (const device of ['webgpu', 'wasm'] as const) {

@@ -109,6 +109,7 @@ test('the page says that the model is being rebuilt @long', async ({ app }) => {
   await app.evaluate((it) => window.firstlight.loader.load(it, { device: 'wasm' }).then(() => undefined), id);
   const worker = await findModelWorker(app);
   await keepDevices(worker);
+  await app.getByLabel('Device', { exact: true }).selectOption('webgpu');
   await app.getByRole('button', { name: 'Load', exact: true }).click();
   await expect(app.getByTestId('answer').first()).not.toBeEmpty({ timeout: 120_000 });
   await loseDevice(worker);

@@ -9,6 +9,8 @@ import type { PlannedLimits } from '../../contract/plan.ts';
 export interface DeviceLimits extends PlannedLimits {
   /** Whether kernels can compute in float16. */
   readonly hasFloat16: boolean;
+  /** Whether the "GPU" computes on the CPU, where WebAssembly is many times faster. */
+  readonly isSoftware: boolean;
 }
 
 // What every WebGPU implementation grants (https://www.w3.org/TR/webgpu/#limits), for an adapter that names no limit.
@@ -35,6 +37,7 @@ export function readDeviceLimits(
     maxBufferBytes: Math.min(ownBytes, wantedBytes),
     simulated: wantedBytes < ownBytes,
     hasFloat16: adapter.features.includes('shader-f16'),
+    isSoftware: adapter.isFallbackAdapter,
   };
 }
 

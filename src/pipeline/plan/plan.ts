@@ -14,7 +14,7 @@ import type { AdapterInfo, LoadRequest } from '../../contract/load.ts';
 import type { DecoderShape, Device, Dtype, LoadPlan, PlannedWeight, TensorSource } from '../../contract/plan.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
 import { type Choice, chooseConversations } from './choose-context.ts';
-import { ALL_DTYPES, chooseDevice, chooseDtype, type DtypeQuestion } from './choose.ts';
+import { ALL_DTYPES, chooseDevice, chooseDtype, chooseOtherDevice, type DtypeQuestion } from './choose.ts';
 import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
 import { chooseKvType, type WeightLayout } from './encoding.ts';
 import { matchTensors } from './match-tensors.ts';
@@ -30,6 +30,8 @@ export interface PlanInput {
     Partial<Pick<LoadRequest, 'simulatedLimits' | 'conversations'>>;
   /** Null where the browser has no WebGPU adapter. */
   readonly adapter: AdapterInfo | null;
+  /** Why there is no adapter, in a sentence. */
+  readonly adapterAbsence?: string | null;
   readonly readAll: ReadAll;
   readonly readRange: ReadRange;
   /** What the cache holds of these files; left out, nothing. */
@@ -47,7 +49,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const { snapshot, request, signal } = input;
   throwIfAborted(signal);
   const limits = readDeviceLimits(input.adapter, request.simulatedLimits);
-  const requestedDevice = chooseDevice(request.device, limits);
+  const requestedDevice = chooseDevice(request.device, limits, input.adapterAbsence);
 
   // At once, because it is round trips that take the time; but what is wrong with the config is said first.
   const failed = new AbortController();
@@ -69,7 +71,8 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     limits,
   });
   const { sources, unused } = matchTensors(blueprint.listWeights(shape, 1), table, shape);
-  const device = fallBack(requestedDevice, request, sizings);
+  const device =
+    request.device === 'auto' ? fallBack(requestedDevice, request.dtype, limits, sizings) : requestedDevice;
   const here = (dtype: Dtype): ModelSizing => sizings(device.value, dtype);
   const dtype = chooseDtype({
     requested: request.dtype,
@@ -142,17 +145,18 @@ function createSizings(input: SizingInput): Sizings {
   };
 }
 
-/** Where the device was left open and nothing fits the GPU, WebAssembly, if something fits there. */
+/** Where the device was left open and nothing fits the preferred one: the other, if there is one and something fits there. */
 function fallBack(
-  device: Choice<Device>,
-  request: Pick<LoadRequest, 'dtype' | 'device'>,
+  preferred: Choice<Device>,
+  requested: LoadRequest['dtype'],
+  limits: DeviceLimits | null,
   sizings: Sizings,
 ): Choice<Device> {
-  if (request.device !== 'auto' || device.value === 'wasm') return device;
-  const dtypes = ALL_DTYPES.filter((dtype) => request.dtype === 'auto' || request.dtype === dtype);
+  const dtypes = ALL_DTYPES.filter((dtype) => requested === 'auto' || requested === dtype);
   const fits = (on: Device): boolean => dtypes.some((dtype) => sizings(on, dtype).obstacle === null);
-  if (fits('webgpu') || !fits('wasm')) return device;
-  return { value: 'wasm', reason: 'It does not fit the GPU of this browser, but it fits WebAssembly.' };
+  if (limits === null || fits(preferred.value)) return preferred;
+  const other = chooseOtherDevice(preferred);
+  return fits(other.value) ? other : preferred;
 }
 
 function findElsewhere(device: Device, limits: DeviceLimits | null, sizings: Sizings): DtypeQuestion['elsewhere'] {

@@ -7,7 +7,7 @@ import { sizeModel } from '../../../src/pipeline/plan/size-model.ts';
 import { ADAPTER, errorOf } from './made-repository.ts';
 
 const MIB = 2 ** 20;
-const GPU: DeviceLimits = { maxBufferBytes: 2 ** 31, simulated: false, hasFloat16: false };
+const GPU: DeviceLimits = { maxBufferBytes: 2 ** 31, simulated: false, hasFloat16: false, isSoftware: false };
 
 const SHAPE: DecoderShape = {
   modelType: 'llama',
@@ -70,8 +70,20 @@ describe('chooseDevice', () => {
     expect(chooseDevice('wasm', GPU).value).toBe('wasm');
   });
 
-  it('no_adapter: WebAssembly was refused', async () => {
-    expect((await thrown(() => chooseDevice('webgpu', null))).code).toBe('no_adapter');
+  it('takes WebAssembly where the GPU is software, unless WebGPU is asked for', () => {
+    const software = { ...GPU, isSoftware: true };
+    expect(chooseDevice('auto', software)).toEqual({
+      value: 'wasm',
+      reason: expect.stringMatching(/^The GPU of this browser is emulated on the CPU/u) as unknown,
+    });
+    expect(chooseDevice('webgpu', software)).toEqual({ value: 'webgpu', reason: 'As requested.' });
+  });
+
+  it('says why there is no adapter, to the plan or in no_adapter', async () => {
+    expect(chooseDevice('auto', null, 'Its driver is blocked.').reason).toBe('Its driver is blocked.');
+    const error = await thrown(() => chooseDevice('webgpu', null, 'Its driver is blocked.'));
+    expect(error.code).toBe('no_adapter');
+    expect(error.message).toContain('Its driver is blocked.');
   });
 
   it('invalid_argument', async () => {
@@ -79,11 +91,12 @@ describe('chooseDevice', () => {
   });
 
   it('reads the binding limit, and what WebGPU grants everywhere', () => {
-    expect(readDeviceLimits(ADAPTER)).toEqual({ maxBufferBytes: 2 ** 31, simulated: false, hasFloat16: false });
+    expect(readDeviceLimits(ADAPTER)).toEqual(GPU);
     expect(readDeviceLimits({ ...ADAPTER, limits: {}, features: ['shader-f16'] })).toEqual({
       maxBufferBytes: 128 * MIB,
       simulated: false,
       hasFloat16: true,
+      isSoftware: false,
     });
     expect(readDeviceLimits(null)).toBeNull();
   });

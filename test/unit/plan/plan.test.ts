@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Dtype, LoadPlan } from '../../../src/contract/plan.ts';
+import type { PlanInput } from '../../../src/pipeline/plan/plan.ts';
 import { summarizePlan } from '../../../src/pipeline/plan/summary.ts';
 import { ADAPTER, errorOf, LLAMA_CONFIG, listTensors, makeRepository, makeSingle, plan } from './made-repository.ts';
 
@@ -143,6 +144,26 @@ describe('planLoad', () => {
       limitBytes: 200,
       elsewhere: { device: 'wasm', alternatives: ['fp32', 'q8', 'q4'] },
     });
+  });
+
+  it('takes a software GPU only where WebAssembly cannot take the model, or where it is asked for', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
+    const software = { ...ADAPTER, isFallbackAdapter: true, features: ['shader-f16'] };
+    const on = (asked: Partial<PlanInput['request']>) =>
+      plan(repository, { adapter: software, request: { ...request('fp32'), dtype: 'auto', ...asked } });
+    const open = await on({});
+    expect([open.device, open.dtype, open.limits]).toEqual(['wasm', 'fp32', null]);
+    expect(open.deviceReason).toMatch(/emulated on the CPU/u);
+    const half = await on({ dtype: 'fp16' });
+    expect([half.device, half.dtype]).toEqual(['webgpu', 'fp16']);
+    expect(half.deviceReason).toMatch(/emulated on the CPU.*WebAssembly cannot/u);
+    expect(await on({ device: 'webgpu' })).toMatchObject({ device: 'webgpu', deviceReason: 'As requested.' });
+  });
+
+  it('says why there is no adapter', async () => {
+    const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
+    const made = await plan(repository, { adapter: null, adapterAbsence: 'Its driver is blocked.' });
+    expect([made.device, made.deviceReason]).toEqual(['wasm', 'Its driver is blocked.']);
   });
 
   it('reads sharded headers, a few kilobytes each, and no more', async () => {
