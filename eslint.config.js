@@ -23,6 +23,9 @@ const MAY_IMPORT = {
   ui: ['client', 'contract'],
 };
 
+const NETWORK_GLOBALS = ['fetch', 'XMLHttpRequest', 'EventSource', 'WebSocket'];
+const USE_SEND = 'Requests are made by src/base/send.ts only.';
+
 const directionRules = Object.entries(MAY_IMPORT).map(([folder, allowed]) => {
   const forbidden = Object.keys(MAY_IMPORT).filter((other) => other !== folder && !allowed.includes(other));
   const patterns = [
@@ -93,4 +96,18 @@ export default ts.config(
     languageOptions: { globals: globals.node, parserOptions: { project: null } },
   },
   ...directionRules,
+  {
+    // What holds for every request (no cookies, no Referer) is stated in one place.
+    files: ['src/**/*.{ts,svelte}'],
+    ignores: ['src/base/send.ts'],
+    rules: {
+      'no-restricted-globals': ['error', ...NETWORK_GLOBALS.map((name) => ({ name, message: USE_SEND }))],
+      'no-restricted-properties': [
+        'error',
+        ...['globalThis', 'self', 'window'].flatMap((object) =>
+          NETWORK_GLOBALS.map((property) => ({ object, property, message: USE_SEND })),
+        ),
+      ],
+    },
+  },
 );

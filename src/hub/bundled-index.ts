@@ -5,10 +5,11 @@
  * In: a base URL. Out: the commit and files of one bundled model, or null. Guarantees: the same checks as for a hub's
  * listing; a page without the file simply bundles nothing.
  */
+import { type Fetch, platformFetch } from '../base/send.ts';
 import { isLoadError, LoadError } from '../contract/errors.ts';
 import { STALE_HEADER } from '../contract/offline.ts';
 import { isCommit } from './model-id.ts';
-import { type Fetch, requestText, type TextRequestOptions } from './request.ts';
+import { requestText, type TextRequestOptions } from './request.ts';
 import { findPathFault, invalid, isSize, type ListedFile, MAX_FILES } from './tree-entries.ts';
 import type { BundledModel } from '../contract/worker-api.ts';
 import { encodePath, trimTrailingSlashes } from './urls.ts';
@@ -48,7 +49,7 @@ export async function listBundledModels(
   baseUrl: string,
   options: { readonly signal?: AbortSignal | undefined; readonly fetch?: Fetch | undefined } = {},
 ): Promise<readonly BundledModel[]> {
-  const { signal, fetch = globalThis.fetch } = options;
+  const { signal, fetch = platformFetch } = options;
   const index = await readIndex(baseUrl, fetch, { signal, timeoutMs: TIMEOUT_MS, retry: { attempts: 2 } }, 'kept');
   return Object.entries(index ?? {}).map(([modelId, model]) => ({
     modelId,

@@ -2,17 +2,15 @@
  * One request to a hub. In: a URL of `urls.ts`. Out: a response with a good status, or a typed error.
  *
  * Guarantees: the token travels in the `Authorization` header only, and only to the endpoint's own origin (a redirect to
- * another origin loses it: the Fetch standard, "HTTP-redirect fetch", step 13, has the browser drop it); cookies are
- * never sent; an abort ends the request; silence ends it after a time.
+ * another origin loses it: the Fetch standard, "HTTP-redirect fetch", step 13, has the browser drop it); neither cookies
+ * nor a `Referer` are sent (see base/send.ts); an abort ends the request; silence ends it after a time.
  */
 import { abortedError, throwIfAborted } from '../base/abort.ts';
 import { isTransient, retry, type RetryOptions } from '../base/retry.ts';
+import { type Fetch, send } from '../base/send.ts';
 import { isLoadError, LoadError } from '../contract/errors.ts';
 import { readText } from './read-body.ts';
 import { errorFromResponse, type RequestSubject } from './response-error.ts';
-
-/** `fetch`, or what stands in for it. Always called bare: a method call would be an illegal invocation in a browser. */
-export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
 
 /** Where requests go and on whose behalf. */
 export interface HubAccess {
@@ -54,17 +52,12 @@ export async function requestHub(
 ): Promise<Response> {
   const { signal } = options;
   throwIfAborted(signal);
-  const { fetch } = access;
   const hasToken = access.token !== null && isSameOrigin(url, access.endpoint);
   let response: Response;
   try {
-    response = await fetch(url, {
-      method: options.method ?? 'GET',
-      headers: { ...options.headers, ...(hasToken ? { Authorization: `Bearer ${access.token}` } : {}) },
-      credentials: 'omit',
-      cache: options.cache ?? 'no-cache',
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const headers = { ...options.headers, ...(hasToken ? { Authorization: `Bearer ${access.token}` } : {}) };
+    const { method, cache = 'no-cache' } = options;
+    response = await send(url, { method, headers, cache, signal }, access.fetch);
   } catch (error) {
     throw networkError(error, url, signal);
   }

@@ -11,12 +11,13 @@
  */
 import { throwIfAborted } from '../base/abort.ts';
 import { isTransient } from '../base/retry.ts';
+import { type Fetch, platformFetch } from '../base/send.ts';
 import { isLoadError } from '../contract/errors.ts';
 import type { Snapshot } from '../contract/snapshot.ts';
 import { bundledFileUrl, readBundledModel } from '../hub/bundled-index.ts';
 import { checkAccess, listFiles, readRevision } from '../hub/listing.ts';
 import { checkEndpoint, checkModelId, checkRevision, checkToken, DEFAULT_ENDPOINT, isCommit } from '../hub/model-id.ts';
-import type { Fetch, HubAccess } from '../hub/request.ts';
+import type { HubAccess } from '../hub/request.ts';
 import { resolveUrl, trimTrailingSlashes } from '../hub/urls.ts';
 import {
   askOptions,
@@ -57,7 +58,7 @@ export async function resolveSnapshot(request: ResolveRequest, deps: ResolveDeps
     const modelId = checkModelId(request.modelId);
     const revision = checkRevision(request.revision);
     const endpoint = checkEndpoint(deps.hub?.endpoint ?? DEFAULT_ENDPOINT);
-    const access = { endpoint, token: checkToken(deps.hub?.token), fetch: deps.fetch ?? globalThis.fetch };
+    const access = { endpoint, token: checkToken(deps.hub?.token), fetch: deps.fetch ?? platformFetch };
     const checked: Checked = { ...request, modelId, revision };
 
     const pinned = await findPinned(checked, endpoint, deps);
@@ -92,7 +93,7 @@ async function resolveBundled(request: Checked, bundledBaseUrl: string, deps: Re
   const known = await findKnown(request, baseUrl, deps);
   if (request.offline) return known;
   try {
-    const fetch = deps.fetch ?? globalThis.fetch;
+    const fetch = deps.fetch ?? platformFetch;
     const options = askOptions(deps, known !== null);
     // The file lies beside the page: where it does not come at the second try, something else is wrong.
     const model = await readBundledModel(baseUrl, modelId, fetch, {

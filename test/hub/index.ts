@@ -54,6 +54,8 @@ export interface Hub {
   /** Ends all misbehaviour. */
   behave(): void;
   setThrottle(throttle: Throttle): void;
+  /** From now on both origins refuse whoever says where he comes from, as hosts do against being linked to. */
+  refuseReferers(): void;
   /** Adds or replaces a repository. */
   addRepository(id: string, spec: RepositorySpec): Promise<void>;
   /** Makes a commit on a branch (new or old) and yields its sha; older commits stay readable. */
@@ -87,6 +89,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
   const misbehaviour = new Misbehaviour();
   const signer = new UrlSigner(signedUrlSeconds);
   const line = new Line(options.throttle ?? {});
+  const habits = { refusesReferers: false };
   const context: RouteContext = {
     repositories,
     pageSize,
@@ -96,7 +99,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     cdnOrigin: () => cdn.origin,
   };
   const handle = (server: 'hub' | 'cdn') => (request: IncomingMessage, response: ServerResponse) =>
-    answer({ server, context, requests, misbehaviour, line }, request, response);
+    answer({ server, context, requests, misbehaviour, line, habits }, request, response);
   const hub = new Listener(host, options.port ?? 0, handle('hub'));
   const cdn = new Listener(host, options.cdnPort ?? 0, handle('cdn'));
   await hub.start();
@@ -114,6 +117,7 @@ export async function startHub(options: HubOptions): Promise<Hub> {
     misbehave: (rule) => misbehaviour.add(rule),
     behave: () => misbehaviour.clear(),
     setThrottle: (throttle) => line.set(throttle),
+    refuseReferers: () => void (habits.refusesReferers = true),
     addRepository,
     push: async (id, branch, files) => (await commitFiles(find(id), branch, files)).sha,
     commitOf: (id, revision = 'main') => {
@@ -142,6 +146,7 @@ interface Server {
   readonly requests: RequestLog;
   readonly misbehaviour: Misbehaviour;
   readonly line: Line;
+  readonly habits: { readonly refusesReferers: boolean };
 }
 
 async function answer(server: Server, request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -161,6 +166,7 @@ async function answer(server: Server, request: IncomingMessage, response: Server
     ifRange: readOne(request.headers['if-range']),
     hadAuthorization: request.headers.authorization !== undefined,
     origin: request.headers.origin ?? null,
+    referer: request.headers.referer ?? null,
     status: 0,
     bytesSent: 0,
     fault: null,
@@ -169,19 +175,23 @@ async function answer(server: Server, request: IncomingMessage, response: Server
     completed: false,
   };
   requests.entries.push(log);
+  const refused = server.habits.refusesReferers && log.referer !== null;
   const fault = misbehaviour.take(log);
   const exchange = {
     response,
     log,
     fault,
-    cors: corsHeaders(server, request, preflight),
+    // A refusal comes from what stands before the server, which knows of no CORS.
+    cors: refused ? {} : corsHeaders(server, request, preflight),
     latencyMs: line.latencyMs,
     pace: line.paceFor(request.socket),
   };
   try {
-    const answered = preflight
-      ? { status: 200, headers: { 'Content-Length': '0' }, body: null }
-      : route.answer(request.headers, fault);
+    const answered = refused
+      ? { status: 403, headers: {}, body: null }
+      : preflight
+        ? { status: 200, headers: { 'Content-Length': '0' }, body: null }
+        : route.answer(request.headers, fault);
     const usable = log.method === 'GET' || log.method === 'HEAD' || preflight;
     await deliver(exchange, usable ? answered : { status: 405, headers: {}, body: null });
   } finally {

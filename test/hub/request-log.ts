@@ -27,6 +27,7 @@ export interface LoggedRequest {
   readonly hadAuthorization: boolean;
   /** The page's origin; `null` as text after a redirect to another origin, null outside pages. */
   readonly origin: string | null;
+  readonly referer: string | null;
   /** 0 until (or unless) the answer began. */
   status: number;
   /** Body bytes handed to the connection. */

@@ -9,6 +9,7 @@
  * `If-Range` is not sent: it is no CORS-safelisted header, so it would cost a preflight that CDNs refuse. The caller
  * compares the returned ETag instead, which tells the same.
  */
+import { platformFetch } from '../../base/send.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { requestHub } from '../../hub/request.ts';
 
@@ -54,7 +55,7 @@ export interface RangeAnswer {
 export async function requestRange(request: RangeRequest): Promise<RangeAnswer> {
   let answered: Response | undefined;
   const observedFetch = async (url: string, init: RequestInit): Promise<Response> => {
-    answered = await fetch(url, init);
+    answered = await platformFetch(url, init);
     return answered;
   };
   let response: Response;

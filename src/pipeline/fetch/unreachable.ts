@@ -2,6 +2,7 @@
  * Offline, or refused by CORS? `fetch` fails alike for both; a request in mode `no-cors` tells them apart as far as a
  * browser can: it succeeds, unreadable, where the server is there and only its CORS headers are missing.
  */
+import { send } from '../../base/send.ts';
 import { LoadError } from '../../contract/errors.ts';
 
 /** The error with what could be found out about `url`; called once all attempts have failed. */
@@ -24,7 +25,7 @@ export async function explainUnreachable(error: LoadError, url: string, signal: 
 async function isReachable(url: string, signal: AbortSignal): Promise<boolean> {
   try {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
-    await fetch(url, { mode: 'no-cors', method: 'HEAD', cache: 'no-store', signal: limit, credentials: 'omit' });
+    await send(url, { mode: 'no-cors', method: 'HEAD', cache: 'no-store', signal: limit });
     return true;
   } catch {
     return false;

@@ -11,6 +11,7 @@
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import { parseRetryAfterMs, retry } from '../../base/retry.ts';
+import { send, type SendOptions } from '../../base/send.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
 import { isRetryableStatus } from '../../hub/response-error.ts';
@@ -78,7 +79,7 @@ export async function readSmallFile(url: string, options: AskOptions): Promise<U
 /** One request with its retries. `read` takes what it needs; the rest of the body is cancelled. */
 async function ask<T>(
   url: string,
-  init: RequestInit,
+  options: Pick<SendOptions, 'method' | 'headers'>,
   { signal, timeoutMs, retry: retries }: AskOptions,
   read: (response: Response) => Promise<T>,
 ): Promise<T> {
@@ -88,7 +89,7 @@ async function ask<T>(
     const timer = setTimeout(() => limit.abort(), timeoutMs);
     const either = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
     try {
-      const response = await fetch(url, { ...init, credentials: 'omit', cache: 'no-store', signal: either });
+      const response = await send(url, { ...options, cache: 'no-store', signal: either });
       if (isRetryableStatus(response.status)) throw statusError(url, response);
       return await read(response);
     } catch (error) {
