@@ -56,13 +56,12 @@ export interface PlanOptions {
   /** Ask the network for nothing. Default false: the cache is used without it only when the network is away. */
   readonly offline?: boolean;
   readonly signal?: AbortSignal;
-}
-
-/** {@link PlanOptions} and the feed of events. */
-export interface LoadOptions extends PlanOptions {
   /** Called for everything that happens; see {@link LoadEvent} for what may be relied on. */
   readonly onProgress?: (event: LoadEvent) => void;
 }
+
+/** What a load may be asked for: the same as a plan. */
+export type LoadOptions = PlanOptions;
 
 /** Plans and loads models. */
 export interface Loader {
@@ -120,7 +119,9 @@ export function createLoader(options: LoaderOptions = {}): Loader {
   return {
     async plan(model, planOptions = {}) {
       const request = await toRequest(model, planOptions);
-      return using((worker) => worker.call((api, id) => api.plan(id, source, request), planOptions.signal));
+      const { onProgress, signal } = planOptions;
+      const onEvent = Comlink.proxy((event: LoadEvent) => onProgress?.(event));
+      return using((worker) => worker.call((api, id) => api.plan(id, source, request, onEvent), signal));
     },
     async load(model, loadOptions = {}) {
       const request = await toRequest(model, loadOptions);

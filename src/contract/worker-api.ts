@@ -60,7 +60,12 @@ export interface CacheWorkerApi {
 export interface ModelWorkerApi extends CacheWorkerApi {
   adapter(): Promise<AdapterInfo | null>;
   bundled(operation: OperationId, source: SourceConfig): Promise<readonly BundledModel[]>;
-  plan(operation: OperationId, source: SourceConfig, request: LoadRequest): Promise<LoadPlan>;
+  plan(
+    operation: OperationId,
+    source: SourceConfig,
+    request: LoadRequest,
+    onEvent: (event: LoadEvent) => void,
+  ): Promise<LoadPlan>;
   load(
     operation: OperationId,
     source: SourceConfig,

@@ -32,9 +32,19 @@ import { warmUp } from './warm-up/warm-up.ts';
 export type LoadContext = Omit<RepositoryRequest, 'log'>;
 
 /** Stages 1 and 2: what a load would do and cost. Fetches no weights. */
-export async function planModel(context: LoadContext): Promise<LoadPlan> {
-  const run = { ...context, log: new StageLog(() => {}), adapter: describeAdapter() };
-  return withRepository(run, (repository) => runPlan(repository, run));
+export async function planModel(context: LoadContext, onEvent: (event: LoadEvent) => void): Promise<LoadPlan> {
+  const log = new StageLog(onEvent);
+  const run = { ...context, log, adapter: describeAdapter() };
+  try {
+    return await withRepository(run, async (repository) => {
+      const plan = await runPlan(repository, run);
+      log.publishPlan(summarizePlan(plan));
+      return plan;
+    });
+  } catch (error) {
+    log.fail(error);
+    throw error;
+  }
 }
 
 /**

@@ -58,8 +58,17 @@ export class ModelService implements ModelWorkerApi {
     );
   }
 
-  plan(operation: OperationId, source: SourceConfig, request: LoadRequest): Promise<LoadPlan> {
-    return this.#run(operation, (signal) => planModel({ request, source, signal, environment: this.#environment }));
+  plan(
+    operation: OperationId,
+    source: SourceConfig,
+    request: LoadRequest,
+    onEvent: (event: LoadEvent) => void,
+  ): Promise<LoadPlan> {
+    return this.#run(operation, (signal) => {
+      const events = new Delivery(onEvent);
+      const context = { request, source, signal, environment: this.#environment };
+      return planModel(context, events.send).finally(events.settle);
+    });
   }
 
   load(

@@ -23,9 +23,16 @@ export function describeLoad(state: LoadState): string {
     case 'failed':
       // The error card is an alert of its own.
       return '';
+    case 'planned':
+      return 'The plan is made.';
+    case 'planning':
     case 'loading': {
       const latest = state.rows.findLast((row) => row.state === 'running');
-      return latest === undefined ? 'Loading.' : `${stageWords(latest.stage).name} is running.`;
+      return latest === undefined
+        ? state.phase === 'planning'
+          ? 'Planning.'
+          : 'Loading.'
+        : `${stageWords(latest.stage).name} is running.`;
     }
   }
 }

@@ -20,6 +20,8 @@ export class DeviceStore {
   adapterProblem = $state<string | null>(null);
   storage = $state.raw<StorageRoom | null>(null);
   bundled = $state.raw<readonly { readonly modelId: string; readonly sizeBytes: number }[]>([]);
+  /** Whether {@link bundled} is the answer, or the answer is still on its way. */
+  bundledKnown = $state(false);
   readonly isolated = globalThis.crossOriginIsolated;
   readonly threads = navigator.hardwareConcurrency;
   readonly halfPrecision = $derived(this.adapter?.features.includes('shader-f16') ?? false);
@@ -56,5 +58,6 @@ export class DeviceStore {
       // No bundled models: the field stays empty and a hub's id can still be typed.
       this.bundled = [];
     }
+    this.bundledKnown = true;
   }
 }

@@ -35,7 +35,7 @@ export interface StageRow {
 }
 
 /** How far the load is as a whole. */
-export type LoadPhase = 'idle' | 'loading' | 'ready' | 'failed' | 'cancelled' | 'paused';
+export type LoadPhase = 'idle' | 'planning' | 'planned' | 'loading' | 'ready' | 'failed' | 'cancelled' | 'paused';
 
 /** Everything that the feed said so far. */
 export interface LoadState {
@@ -58,7 +58,7 @@ export function createLoadState(phase: LoadPhase = 'idle'): LoadState {
 
 /** The state after `event`. */
 export function reduceLoad(state: LoadState, event: LoadEvent): LoadState {
-  if (state.phase !== 'loading') return state;
+  if (state.phase !== 'loading' && state.phase !== 'planning') return state;
   const next = { ...state, atMs: Math.max(state.atMs, event.atMs) };
   switch (event.type) {
     case 'stageStart':
@@ -78,6 +78,11 @@ export function reduceLoad(state: LoadState, event: LoadEvent): LoadState {
     case 'cancelled':
       return { ...endRunning(next, 'cancelled'), phase: 'cancelled' };
   }
+}
+
+/** A plan that was asked for alone is made: its stages are done, the others never begin. */
+export function endPlanning(state: LoadState, atMs: number): LoadState {
+  return state.phase === 'planning' ? { ...state, phase: 'planned', atMs: Math.max(state.atMs, atMs) } : state;
 }
 
 /**

@@ -11,7 +11,7 @@ import type { LoadEvent } from '../../contract/load.ts';
 import type { Device, Dtype, LoadPlan } from '../../contract/plan.ts';
 import type { Model, PlanOptions } from '../../client/loader.ts';
 import type { ModelSource } from '../../client/model-source.ts';
-import { createLoadState, loadFraction, pauseLoad, reduceLoad, type LoadState } from './load-reducer.ts';
+import { createLoadState, endPlanning, loadFraction, pauseLoad, reduceLoad, type LoadState } from './load-reducer.ts';
 import type { HubFields, LoaderHost } from './loader-host.ts';
 
 /** What the form asks for. */
@@ -92,15 +92,21 @@ export class LoadStore {
   /** Plans a load without beginning it: what it would cost, from a few kilobytes. */
   async preview(request: LoadFields): Promise<void> {
     if (this.busy) return;
-    const controller = this.#begin(request, createLoadState());
+    const controller = this.#begin(request, createLoadState('planning'));
     this.activity = 'planning';
+    const startedAt = performance.now();
+    const stopClock = this.#startClock(startedAt);
     try {
       const loader = await this.#release(request.hub);
-      this.previewed = await loader.plan(request.source, { ...toOptions(request), signal: controller.signal });
+      const options = { ...toOptions(request), signal: controller.signal };
+      const onProgress = (event: LoadEvent): void => this.#receive(event);
+      this.previewed = await loader.plan(request.source, { ...options, onProgress });
+      this.#apply();
+      this.state = endPlanning(this.state, performance.now() - startedAt);
     } catch (error) {
-      this.state = createLoadState('loading');
-      this.#endWithError(error, 0);
+      this.#endWithError(error, performance.now() - startedAt);
     } finally {
+      stopClock();
       this.#controller = null;
       this.activity = 'none';
     }

@@ -4,6 +4,7 @@ import { LoadError, STAGES, toErrorData, type Stage } from '../../../src/contrac
 import type { LoadEvent } from '../../../src/contract/load.ts';
 import {
   createLoadState,
+  endPlanning,
   loadFraction,
   reduceLoad,
   rowFraction,
@@ -94,6 +95,30 @@ describe('a load that ends early', () => {
   it('ignores events outside a load', () => {
     const idle = createLoadState();
     expect(reduceLoad(idle, { type: 'ready', atMs: 1 })).toBe(idle);
+  });
+});
+
+describe('a plan alone', () => {
+  const planning = (events: readonly LoadEvent[]): LoadState => events.reduce(reduceLoad, createLoadState('planning'));
+  const resolved: readonly LoadEvent[] = [
+    { type: 'stageStart', stage: 'resolve', atMs: 0 },
+    { type: 'stageEnd', stage: 'resolve', atMs: 20, note: 'commit abc' },
+    { type: 'stageStart', stage: 'plan', atMs: 21 },
+  ];
+
+  it('keeps the times of its stages when it is made, and begins no others', () => {
+    const end: LoadEvent = { type: 'stageEnd', stage: 'plan', atMs: 40, note: null };
+    const state = endPlanning(planning([...resolved, end]), 41);
+    expect(state).toMatchObject({ phase: 'planned', atMs: 41 });
+    expect(rowOf(state, 'resolve')).toMatchObject({ state: 'done', startMs: 0, endMs: 20 });
+    expect(rowOf(state, 'build').state).toBe('waiting');
+  });
+
+  it('that fails has failed in its stage, after the stages before it', () => {
+    const state = planning([...resolved, { type: 'failed', error: { ...error, stage: 'plan' }, atMs: 30 }]);
+    expect(state).toMatchObject({ phase: 'failed', atMs: 30 });
+    expect([rowOf(state, 'resolve').state, rowOf(state, 'plan').state]).toEqual(['done', 'failed']);
+    expect(endPlanning(state, 31)).toBe(state);
   });
 });
 
