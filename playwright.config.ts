@@ -20,7 +20,7 @@ export default defineConfig({
   // A software GPU on a busy machine outlasts some patience. What fails twice has failed; what fails once is named as flaky.
   retries: 1,
   expect: { timeout: 30_000 },
-  reporter: [['list']],
+  reporter: [['list'], ['./test/skip-reporter.ts']],
   // Emptied by each run; the benchmarks' reports lie beside it.
   outputDir: 'test-results/browser',
   use: {

@@ -10,6 +10,7 @@ import type { Loader, LoadOptions } from '../../src/index.ts';
 import type { ErrorCode, LoadErrorData } from '../../src/contract/errors.ts';
 import { startHub } from '../hub/index.ts';
 import type { Hub, RepositorySpec } from '../hub/index.ts';
+import { sharedData } from '../shared-data.ts';
 import type {} from '../../src/ui/window.d.ts';
 
 export { expect };
@@ -108,9 +109,6 @@ export function tryOn(loader: JSHandle<Loader>, modelId: string, options: LoadOp
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/', import.meta.url));
 
-/** Real models that are not part of the project; tests that want them say so where they are absent. */
-export const SHARED_DATA = fileURLToPath(new URL('../../../shared/data/', import.meta.url));
-
 /** Logits that Hugging Face transformers computed in float32. */
 export interface ReferenceLogits {
   readonly file: string;
@@ -153,7 +151,7 @@ export function checkpointFolder(name: string): string | null {
   const folder = name.startsWith('tiny-')
     ? `${FIXTURES}models/${name}`
     : name === 'tinystories-656k'
-      ? `${SHARED_DATA}tinystories-656k/hf-bf16`
+      ? fileURLToPath(sharedData('tinystories-656k/hf-bf16'))
       : fileURLToPath(new URL(`../../public/models/firstlight/${name}`, import.meta.url));
   return existsSync(folder) ? folder : null;
 }

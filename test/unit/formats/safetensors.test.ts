@@ -1,10 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isLoadError, type LoadError } from '../../../src/contract/errors.ts';
 import { SAFETENSORS_DTYPE_BITS, type SafetensorsDtype } from '../../../src/formats/safetensors-dtypes.ts';
 import { MAX_HEADER_BYTES, parseHeader, readHeaderLength } from '../../../src/formats/safetensors.ts';
 import { joinFile, writeSafetensors } from './write-safetensors.ts';
+import { isAbsent, sharedData } from '../../shared-data.ts';
 
 const FILE = 'model.safetensors';
 
@@ -223,9 +224,8 @@ describe('properties', () => {
 });
 
 describe('a file that transformers wrote', () => {
-  const path = new URL('../../../../shared/data/tinystories-656k/hf-bf16/model.safetensors', import.meta.url);
-  if (!existsSync(path)) console.warn(`SKIPPED: ${path.pathname} is absent`);
-  it.skipIf(!existsSync(path))('is read whole', () => {
+  const path = sharedData('tinystories-656k/hf-bf16/model.safetensors');
+  it.skipIf(isAbsent(path))('is read whole', () => {
     const parsed = parseFile(readFileSync(path));
     expect(parsed.tensors.every((tensor) => tensor.dtype === 'BF16')).toBe(true);
     const names = parsed.tensors.map((tensor) => tensor.name);

@@ -1,9 +1,10 @@
 /**
  * Plans of real models, from their configs. The figures are the well-known ones, and sums written out here by hand.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { Dtype } from '../../../src/contract/plan.ts';
+import { isAbsent, sharedData } from '../../shared-data.ts';
 import {
   ADAPTER,
   errorOf,
@@ -15,15 +16,9 @@ import {
   plan,
 } from './made-repository.ts';
 
-const CONFIGS = new URL('../../../../shared/data/real-configs/', import.meta.url);
-const COGITO = new URL('cogito-14B-qwen2/', CONFIGS);
-const QWEN = new URL('Qwen2.5-0.5B-Instruct/', CONFIGS);
+const COGITO = sharedData('real-configs/cogito-14B-qwen2/');
+const QWEN = sharedData('real-configs/Qwen2.5-0.5B-Instruct/');
 const read = (url: URL): unknown => JSON.parse(readFileSync(url, 'utf8'));
-const absent = (url: URL): boolean => {
-  if (existsSync(url)) return false;
-  console.warn(`SKIPPED: ${url.pathname} is absent`);
-  return true;
-};
 
 type Config = Parameters<typeof listTensors>[0];
 
@@ -42,7 +37,7 @@ function openCogito(): { tensors: Map<string, HeaderTensor>; repository: MadeRep
   return { tensors, repository: makeRepository(shards, texts) };
 }
 
-describe.skipIf(absent(COGITO))('cogito 14B (qwen2)', () => {
+describe.skipIf(isAbsent(COGITO))('cogito 14B (qwen2)', () => {
   it('has the well-known figures', async () => {
     const { tensors, repository } = openCogito();
     const { costs, weightFiles, dtype, dtypes, weights } = await plan(repository);
@@ -94,7 +89,7 @@ describe.skipIf(absent(COGITO))('cogito 14B (qwen2)', () => {
   });
 });
 
-describe.skipIf(absent(COGITO))('cogito 14B on small devices', () => {
+describe.skipIf(isAbsent(COGITO))('cogito 14B on small devices', () => {
   it('is split for a phone that binds 128 MiB', async () => {
     const adapter = { ...ADAPTER, limits: { maxBufferSize: 2 ** 28, maxStorageBufferBindingSize: 2 ** 27 } };
     const { weights, costs, limits, longestContextTokens } = await plan(openCogito().repository, { adapter });
@@ -117,7 +112,7 @@ describe.skipIf(absent(COGITO))('cogito 14B on small devices', () => {
   });
 });
 
-describe.skipIf(absent(QWEN))('Qwen2.5 0.5B', () => {
+describe.skipIf(isAbsent(QWEN))('Qwen2.5 0.5B', () => {
   it('is 494 M parameters, 988 MB in bf16, and goes to q8', async () => {
     const config = read(new URL('config.json', QWEN)) as Config;
     const { costs, dtype, unusedTensors } = await plan(makeSingle(config, listTensors(config)));
