@@ -36,7 +36,7 @@ test('empty, then a model: verified, pinned, deleted, by keyboard; back works; a
   await page.getByLabel('Device', { exact: true }).selectOption('wasm');
   await page.getByLabel('Number format').selectOption('q8');
   await page.getByRole('button', { name: 'Load', exact: true }).click();
-  await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.', { timeout: 90_000 });
+  await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.');
   await page.goForward();
   await expect(heading).toBeFocused();
 
@@ -113,7 +113,7 @@ test('damage found by the page is named; Load puts a model into the form; all is
   await expect(loadButton).toBeFocused();
   await page.getByLabel('Device', { exact: true }).selectOption('wasm');
   await loadButton.click();
-  await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.', { timeout: 90_000 });
+  await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.');
 
   await page.getByRole('link', { name: 'Cache', exact: true }).click();
   await page.getByRole('button', { name: 'Delete all' }).click();
@@ -155,7 +155,7 @@ test('a download is paused, listed as partial, and resumed where it stopped', as
   hub.setThrottle({});
   hub.requests.clear();
   await resume.click();
-  await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.', { timeout: 90_000 });
+  await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.');
   const [complete] = await list(page);
   expect(complete).toMatchObject({ modelId: 'org/story', complete: true });
   expect(hub.requests.contentBytes()).toBe((complete?.sizeBytes ?? 0) - (partial?.sizeBytes ?? 0));

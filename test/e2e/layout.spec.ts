@@ -63,7 +63,7 @@ test('fits 320 px with any font and with text at 200 %: empty, planned, ready, t
   const status = page.getByRole('status', { name: 'Load' });
   await page.getByLabel('Device', { exact: true }).selectOption('wasm'); // the faster one where the GPU is software
   await page.getByRole('button', { name: 'Load', exact: true }).click();
-  await expect(status).toHaveText('The model is ready.', { timeout: 180_000 });
+  await expect(status).toHaveText('The model is ready.');
   await page.getByRole('button', { name: 'Stop', exact: true }).click();
   await expectToFit(page);
   await page.goto('/#cache');

@@ -34,7 +34,7 @@ const test = base.extend<
       await use({ first, second });
       await rm(folder, { recursive: true });
     },
-    { scope: 'worker', timeout: 120_000 },
+    { scope: 'worker', timeout: 300_000 },
   ],
   serve: async ({ builds }, use) => {
     const servers: AppServer[] = [];
@@ -170,9 +170,7 @@ test.describe('a new version', () => {
     server.folder = builds.second;
     await page.evaluate(async () => (await navigator.serviceWorker.getRegistration())?.update());
     // The new version's files, the runtime's 17 MB among them, come and are checked first.
-    await expect(notice(page)).toContainText('A new version is ready. Reloading ends the model in this tab', {
-      timeout: 120_000,
-    });
+    await expect(notice(page)).toContainText('A new version is ready. Reloading ends the model in this tab');
     await page.screenshot({ path: test.info().outputPath('update.png') });
     // Nothing happens by itself, and the old version has all its files still.
     await page.waitForTimeout(500);
@@ -328,7 +326,7 @@ async function loadByButton(page: Page, device: string): Promise<void> {
   await expect(page.getByLabel('Model', { exact: true })).not.toHaveValue('');
   await page.getByLabel('Device', { exact: true }).selectOption(device);
   await page.getByRole('button', { name: 'Load', exact: true }).click();
-  await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.', { timeout: 90_000 });
+  await expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.');
 }
 
 async function loadAndGenerate(

@@ -9,7 +9,7 @@ test('the page after a load, for the README @long', async ({ page }, info) => {
   await openApp(page);
   await page.getByLabel('Device', { exact: true }).selectOption('wasm');
   await page.getByRole('button', { name: 'Load', exact: true }).click();
-  await expect(page.getByRole('status', { name: 'Answer' })).toContainText('Answer finished', { timeout: 120_000 });
+  await expect(page.getByRole('status', { name: 'Answer' })).toContainText('Answer finished');
   await page.evaluate(() => scrollTo(0, 0));
   const path = process.env['UPDATE_SCREENSHOT'] ? 'docs/screenshot.png' : info.outputPath('screenshot.png');
   const image = await page.screenshot({ path });

@@ -338,7 +338,7 @@ test.describe('the form', () => {
   const pressLoad = (page: Page): Promise<void> =>
     form(page).getByRole('button', { name: 'Load', exact: true }).click();
   const isReady = (page: Page): Promise<void> =>
-    expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.', { timeout: 90_000 });
+    expect(page.getByRole('status', { name: 'Load' })).toHaveText('The model is ready.');
 
   test.beforeEach(async ({ app }) => {
     await form(app).getByLabel('Device').selectOption('wasm');

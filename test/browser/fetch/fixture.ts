@@ -17,8 +17,8 @@ export const QUICK: Partial<FetchTuning> = {
   maxRangeBytes: 256 * 1024,
   maxOpenBytes: 6 * 256 * 1024,
   quietMs: 100,
-  stallTimeoutMs: 600,
-  headersTimeoutMs: 1_500,
+  stallTimeoutMs: 1_200,
+  headersTimeoutMs: 20_000, // no test waits for it, and a busy machine answers late
   firstDelayMs: 20,
   maxDelayMs: 200,
   progressIntervalMs: 10,

@@ -79,7 +79,7 @@ async function run(
     end,
     sink,
     signal,
-    tuning: { ...DEFAULT_TUNING, stallTimeoutMs: 150, headersTimeoutMs: 400, firstDelayMs: 5, maxDelayMs: 20 },
+    tuning: { ...DEFAULT_TUNING, stallTimeoutMs: 400, headersTimeoutMs: 20_000, firstDelayMs: 5, maxDelayMs: 20 },
   });
 }
 
