@@ -3,7 +3,7 @@
  *
  * Graph inputs, for layers [start, end):
  *   input_ids               int64 [1, S]                                   first layers only
- *   hidden_states           activation type [S, hidden]                    all but the first layers
+ *   hidden_states           float32 [S, hidden]                            all but the first layers
  *   past_key_values.{i}.*   activation type [1, KV, past_length, headDim]
  *   seqlens_k               int32 [1]: tokens in the sequence, new ones included, less one
  *   total_sequence_length   int32 [1]: tokens in the sequence
@@ -11,7 +11,7 @@
  * Graph outputs:
  *   present.{i}.*           activation type [1, KV, present_length, headDim]
  *   logits                  float32 [1, vocab], of the last position       last layers only
- *   hidden_states_out       activation type [S, hidden]                    all but the last layers
+ *   hidden_states_out       float32 [S, hidden]                            all but the last layers
  *
  * Guarantees: the same graph serves a static cache (past and present are one buffer of full capacity) and a growing one.
  */
@@ -19,6 +19,7 @@ import { assert } from '../base/assert.ts';
 import { GraphBuilder } from '../onnx/graph-builder.ts';
 import { type AttentionInputs, emitAttention } from './attention.ts';
 import type { GraphRequest } from './blueprint.ts';
+import { emitWiden } from './cast.ts';
 import type { DecoderContext, ResidualStream } from './decoder-context.ts';
 import { emitEmbedding } from './embedding.ts';
 import { createGraphWeights } from './graph-weights.ts';
@@ -81,18 +82,21 @@ function emitLayer(
 
 function emitTokens(context: DecoderContext): ResidualStream {
   const ids = context.graph.input('input_ids', 'int64', [1, 'sequence_length']);
-  return { residual: emitEmbedding(context, ids), update: null };
+  const rows = emitEmbedding(context, ids);
+  return { residual: emitWiden(context, rows, '/model/embed_tokens/Cast'), update: null };
 }
 
-function emitStart({ graph, shape, activation }: DecoderContext): ResidualStream {
-  return { residual: graph.input('hidden_states', activation, ['sequence_length', shape.hiddenSize]), update: null };
+function emitStart({ graph, shape }: DecoderContext): ResidualStream {
+  return { residual: graph.input('hidden_states', 'float32', ['sequence_length', shape.hiddenSize]), update: null };
 }
 
-function emitEnd({ graph, shape, activation }: DecoderContext, { residual, update }: ResidualStream): void {
+function emitEnd(context: DecoderContext, { residual, update }: ResidualStream): void {
+  const { graph, shape } = context;
+  const name = '/model/hidden_states_out';
   assert(update, 'a layer ends with an update');
-  const sum = graph.node('Add', [residual, update], {
-    name: '/model/hidden_states_out/Add',
+  const sum = graph.node('Add', [residual, emitWiden(context, update, `${name}/Cast`)], {
+    name: `${name}/Add`,
     output: 'hidden_states_out',
   });
-  graph.output(sum, activation, ['sequence_length', shape.hiddenSize]);
+  graph.output(sum, 'float32', ['sequence_length', shape.hiddenSize]);
 }

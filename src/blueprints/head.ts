@@ -1,7 +1,7 @@
 /**
  * The last hidden states → logits of the last position.
  */
-import { int, ONNX_TYPE, type Value } from '../onnx/graph-builder.ts';
+import { emitWiden } from './cast.ts';
 import type { DecoderContext, ResidualStream } from './decoder-context.ts';
 import { emitLinear } from './linear.ts';
 import { emitNorm } from './norm.ts';
@@ -35,14 +35,6 @@ export function emitHead(context: DecoderContext, stream: ResidualStream): void 
   const logits =
     activation === 'float32'
       ? emitLinear(context, last, { ...head, output: 'logits' })
-      : emitCast(context, emitLinear(context, last, head));
+      : emitWiden(context, emitLinear(context, last, head), '/lm_head/Cast', 'logits');
   graph.output(logits, 'float32', [1, shape.vocabSize]);
-}
-
-function emitCast({ graph }: DecoderContext, value: Value): Value {
-  return graph.node('Cast', [value], {
-    name: '/lm_head/Cast',
-    output: 'logits',
-    attributes: { to: int(ONNX_TYPE.float32) },
-  });
 }

@@ -13,7 +13,7 @@ import { divergence, KL_BOUND } from '../e2e/divergence.ts';
 import { checkpointFolder, readReference } from '../e2e/support.ts';
 import { findFirefox, startFirefox } from './browser.ts';
 
-const MODELS = ['storyteller-2m', 'tiny-llama', 'tiny-qwen2-tied'];
+const MODELS = ['storyteller-2m', 'tiny-llama', 'tiny-qwen2-tied', 'tiny-qwen2-massive'];
 const DTYPES = ['fp16', 'q4f16'] as const;
 
 /** Of one check, which takes some ten seconds on two cores. */

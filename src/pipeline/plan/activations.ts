@@ -14,9 +14,9 @@ const PREFILL_TOKENS = 512;
  */
 export function estimateActivationBytes(shape: DecoderShape, contextTokens: number, valueBytes: 2 | 4): number {
   const { hiddenSize, intermediateSize, headCount, kvHeadCount, headDim, vocabSize } = shape;
-  const stream = 3 * hiddenSize;
+  const streamBytes = 3 * hiddenSize * 4; // float32 in every dtype
   const attention = (3 * headCount + 4 * kvHeadCount) * headDim;
   const feedForward = 4 * intermediateSize;
   const tokens = Math.min(contextTokens, PREFILL_TOKENS);
-  return tokens * (stream + Math.max(attention, feedForward)) * valueBytes + vocabSize * 4;
+  return tokens * (streamBytes + Math.max(attention, feedForward) * valueBytes) + vocabSize * 4;
 }

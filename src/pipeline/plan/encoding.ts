@@ -51,6 +51,7 @@ export function chooseKvType(dtype: Dtype): LoadPlan['kvType'] {
 /** The encoding of one weight. */
 function chooseEncoding({ role, cols }: Pick<WeightSpec, 'role' | 'cols'>, dtype: Dtype): WeightEncoding {
   const plain = needsFloat16(dtype) ? 'f16' : 'f32';
+  if (role === 'norm') return 'f32'; // norms compute in float32 in every dtype: see the graph's residual stream
   if (dtype === 'fp32' || dtype === 'fp16') return plain;
   switch (role) {
     case 'matmul':
@@ -62,7 +63,6 @@ function chooseEncoding({ role, cols }: Pick<WeightSpec, 'role' | 'cols'>, dtype
       // that of an inner matrix is diluted by the residual stream. llama.cpp's mixed formats do the same (Q6_K for output).
       // GatherBlockQuantized reads whole blocks: a row that is none stays plain, the head with it for one rule.
       return cols % QUANT_BLOCK_SIZE === 0 ? 'q8' : plain;
-    case 'norm':
     case 'bias':
     case 'rotary':
       return plain; // a thousandth of the bytes, and far more sensitive than its share

@@ -19,16 +19,17 @@ from .subjects import Subject
 Json = dict[str, Any]
 
 
-def _random_ids(vocabulary: int, length: int, seed: int) -> list[int]:
+def _random_ids(subject: Subject, vocabulary: int, length: int, seed: int) -> list[int]:
     rng = random.Random(seed)
-    return [rng.randrange(vocabulary) for _ in range(length)]
+    ids = [rng.randrange(vocabulary) for _ in range(length)]
+    return ids if subject.first_id is None else [subject.first_id, *ids[1:]]
 
 
 def _text_ids(subject: Subject, model: PreTrainedModel, tokenizer: Tokenizer | None) -> list[int]:
     """Ids to predict: a held-out text, or noise for a model without a language."""
     longest = max(cases.PROMPT_LENGTHS)
     if tokenizer is None:
-        return _random_ids(model.config.vocab_size, longest, seed=1)
+        return _random_ids(subject, model.config.vocab_size, longest, seed=1)
     ids = tokenizer.encode(cases.HELD_OUT_TEXT).ids
     if len(ids) < longest:
         raise RuntimeError(f"{subject.name}: the held-out text has only {len(ids)} ids")
@@ -62,7 +63,7 @@ def _greedy_json(prompt: list[int], run: Greedy) -> Json:
 def _random_greedy(subject: Subject, model: PreTrainedModel) -> Json:
     """The first random prompt with a varied continuation, clear at every step, that never meets an end-of-text id."""
     for seed in range(1000):
-        prompt = _random_ids(model.config.vocab_size, cases.RANDOM_PROMPT_LENGTH, seed)
+        prompt = _random_ids(subject, model.config.vocab_size, cases.RANDOM_PROMPT_LENGTH, seed)
         run = decode(model, prompt, cases.RANDOM_GREEDY_IDS)
         met = set(run.ids)
         if run.min_gap > cases.MIN_GAP and len(met) >= cases.MIN_DISTINCT_IDS and not subject.ends() & met:

@@ -23,6 +23,8 @@ class Spec:
     shard_size: str = "10MB"
     #: Write config.json as transformers 4 did, as most public repositories have it.
     old_config: bool = False
+    #: The first id of every prompt (``bos_token_id``) drives the residual stream beyond what float16 can hold.
+    massive: bool = False
 
 
 def _rope(theta: float) -> dict[str, float | str]:
@@ -56,4 +58,9 @@ def specs() -> tuple[Spec, ...]:
             num_key_value_heads=1, max_position_embeddings=512, tie_word_embeddings=True, rms_norm_eps=1e-6,
             use_sliding_window=False, bos_token_id=1, eos_token_id=2, rope_parameters=_rope(1000000.0),
         ), torch.bfloat16, shard_size="160KB"),
+        Spec("tiny-qwen2-massive", 15, Qwen2Config(
+            vocab_size=283, hidden_size=64, intermediate_size=112, num_hidden_layers=3, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=False, rms_norm_eps=1e-6,
+            use_sliding_window=False, bos_token_id=5, eos_token_id=2, rope_parameters=_rope(1000000.0),
+        ), torch.bfloat16, massive=True),
     )

@@ -20,6 +20,8 @@ class Subject:
 
     name: str
     folder: Path
+    #: The id that every random prompt begins with, where it matters.
+    first_id: int | None = None
 
     def model(self) -> PreTrainedModel:
         """The model with its weights widened to float32, and attention written out step by step."""
@@ -44,6 +46,9 @@ class Subject:
 def subjects(tinystories: Path | None) -> list[Subject]:
     """The bundled models, the tiny checkpoints, and TinyStories-656K where its folder is given."""
     bundled = [Subject(path.parent.name, path.parent) for path in sorted(BUNDLED_MODELS.glob("*/config.json"))]
-    tiny = [Subject(spec.name, TINY_MODELS / spec.name) for spec in specs()]
+    tiny = [
+        Subject(spec.name, TINY_MODELS / spec.name, spec.config.bos_token_id if spec.massive else None)
+        for spec in specs()
+    ]
     real = [Subject("tinystories-656k", tinystories)] if tinystories else []
     return bundled + tiny + real

@@ -20,6 +20,11 @@ _SPREAD_OF_EMBEDDING = 0.1
 _SPREAD_OF_MATRICES = 0.2
 _SPREAD_OF_VECTORS = 0.2
 
+#: Channels of a model with massive activations: what sets its first id apart, and what the first two layers let grow.
+_MARK, _MASSIVE = 3, 7
+#: What each of the two adds to that channel. Float16 ends at 65,504: it holds either addition, but not their sum.
+_ADDED = 40_000.0
+
 
 def _draw_weights(model: PreTrainedModel, spec: Spec) -> None:
     """Random weights under which a mistake shows: no bias is zero, no norm is one, and the logits lie far apart.
@@ -37,6 +42,32 @@ def _draw_weights(model: PreTrainedModel, spec: Spec) -> None:
             else:
                 drawn *= _SPREAD_OF_VECTORS
             weight.copy_(drawn.to(spec.dtype))
+
+
+@torch.no_grad()
+def _make_massive(model: PreTrainedModel, spec: Spec) -> None:
+    """Make the first id do what beginnings of texts do in trained models (arXiv:2402.17762).
+
+    Neuron 0 of layer 0 fires on the first id's mark, neuron 0 of layer 1 on what layer 0 wrote; nothing else reads or
+    writes the two channels, so that all other ids go through the model as they would without.
+    """
+    first = spec.config.bos_token_id
+    model.model.embed_tokens.weight[:, [_MARK, _MASSIVE]] = 0
+    model.model.embed_tokens.weight[first, _MARK] = 2
+    for layer in model.model.layers:
+        layer.self_attn.o_proj.weight[[_MARK, _MASSIVE], :] = 0
+        layer.mlp.down_proj.weight[[_MARK, _MASSIVE], :] = 0
+    for layer, channel in zip(model.model.layers[:2], (_MARK, _MASSIVE)):
+        mlp = layer.mlp
+        for projection in (mlp.gate_proj, mlp.up_proj):
+            projection.weight[0, :] = 0
+            projection.weight[0, channel] = 4
+        mlp.down_proj.weight[:, 0] = 0
+        fired: list[torch.Tensor] = []
+        hook = mlp.down_proj.register_forward_pre_hook(lambda _, inputs: fired.append(inputs[0][0, 0, 0]))
+        model.eval()(input_ids=torch.tensor([[first]]))
+        hook.remove()
+        mlp.down_proj.weight[_MASSIVE, 0] = (_ADDED / fired[0]).to(spec.dtype)
 
 
 def _write_old_config(path: Path) -> None:
@@ -59,9 +90,13 @@ def write(spec: Spec, folder: Path) -> None:
     """Write one checkpoint, and make sure that reading it gives the model that was saved."""
     model = AutoModelForCausalLM.from_config(spec.config, dtype=torch.float32, attn_implementation="eager")
     _draw_weights(model, spec)
+    if spec.massive:
+        _make_massive(model, spec)
     expected = _logits(model)
     model.to(spec.dtype)
-    model.generation_config = GenerationConfig(bos_token_id=1, eos_token_id=2, do_sample=False)
+    model.generation_config = GenerationConfig(
+        bos_token_id=spec.config.bos_token_id, eos_token_id=spec.config.eos_token_id, do_sample=False,
+    )
     model.save_pretrained(folder, max_shard_size=spec.shard_size)
     if spec.old_config:
         _write_old_config(folder / "config.json")

@@ -39,7 +39,8 @@ describe('planLoad', () => {
     const parameters = 300 * 64 + 64 + 2 * (2 * 64 + 128 * 64 + 64 * 64 + 3 * 160 * 64);
     expect(made.costs.parameterCount).toBe(parameters);
     expect(made.costs.weightBytes).toBe(4 * (parameters + 2 * 512 * 8));
-    expect(made.dtypes.fp16.weightBytes).toBe(2 * (parameters + 2 * 512 * 8));
+    const norms = (1 + 2 * 2) * 64; // float32 in every dtype
+    expect(made.dtypes.fp16.weightBytes).toBe(2 * (parameters + 2 * 512 * 8) + 2 * norms);
     expect(made.costs.kvBytesPerToken).toBe(2 * 2 * 2 * 16 * 4);
     expect(made.costs.kvCacheBytes).toBe(512 * made.costs.kvBytesPerToken);
     expect(made.costs.downloadBytes).toBe(made.weightFiles[0]?.sizeBytes);
@@ -59,11 +60,15 @@ describe('planLoad', () => {
     expect(made.costs.weightBytes).toBe(made.dtypes.q4.weightBytes);
   });
 
-  it('q4f16: float16 scales, norms, tables and KV', async () => {
+  it('q4f16: float16 scales, tables and KV, float32 norms', async () => {
     const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
     const made = await plan(repository, { request: request('q4f16'), adapter: WITH_F16 });
-    const types = new Set(made.weights.flatMap((weight) => weight.buffers.map(({ type }) => type)));
-    expect([...types].sort()).toEqual(['float16', 'uint8']);
+    const buffers = made.weights.flatMap((weight) => weight.buffers);
+    const namesOf = (type: string) => buffers.flatMap((buffer) => (buffer.type === type ? [buffer.name] : []));
+    expect(namesOf('float32')).toEqual(
+      [0, 1].flatMap((l) => [`layers.${l}.attn_norm`, `layers.${l}.mlp_norm`]).concat('norm'),
+    );
+    expect(new Set(buffers.map(({ type }) => type))).toEqual(new Set(['float32', 'float16', 'uint8']));
     expect(made.kvType).toBe('float16');
     expect(made.costs.kvBytesPerToken).toBe(2 * 2 * 2 * 16 * 2);
   });

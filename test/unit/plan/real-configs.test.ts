@@ -72,17 +72,19 @@ describe.skipIf(isAbsent(COGITO))('cogito 14B (qwen2)', () => {
     const [h, i, kv, v, layers] = [5120, 13_824, 1024, 151_665, 48];
     const matrices = layers * (h * h + 2 * kv * h + h * h + 3 * h * i);
     const embeddings = 2 * v * h;
-    const vectors = layers * (2 * h + h + 2 * kv) + h;
+    const norms = layers * 2 * h + h; // float32 in every dtype
+    const biases = layers * (h + 2 * kv);
+    const vectors = norms + biases;
     const tables = 2 * contextTokens * 64;
     expect(costs.parameterCount).toBe(matrices + embeddings + vectors);
     // All widths here are multiples of 32: a block of 32 costs 32 or 16 bytes and a scale of 4 or 2.
     const weightBytes = Object.fromEntries(Object.entries(dtypes).map(([dtype, fit]) => [dtype, fit.weightBytes]));
     expect(weightBytes).toEqual({
       fp32: 4 * (matrices + embeddings + vectors + tables),
-      fp16: 2 * (matrices + embeddings + vectors + tables),
+      fp16: 2 * (matrices + embeddings + biases + tables) + 4 * norms,
       q8: ((matrices + embeddings) / 32) * 36 + 4 * (vectors + tables),
       q4: (matrices / 32) * 20 + (embeddings / 32) * 36 + 4 * (vectors + tables),
-      q4f16: (matrices / 32) * 18 + (embeddings / 32) * 34 + 2 * (vectors + tables),
+      q4f16: (matrices / 32) * 18 + (embeddings / 32) * 34 + 2 * (biases + tables) + 4 * norms,
     });
     expect(costs.scaleBytes).toBe(((matrices + embeddings) / 32) * 4); // it is planned in q4: 8 bits or 4, a float each
     expect(costs.kvBytesPerToken).toBe(2 * 48 * 8 * 128 * 4);

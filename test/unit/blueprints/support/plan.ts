@@ -19,8 +19,9 @@ export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype
   for (const spec of blueprint.listWeights(shape, contextTokens)) {
     const encoding = chooseEncoding(spec, dtype);
     const { name, rows, cols } = spec;
-    const float = half ? 'float16' : 'float32';
-    const floatBytes = half ? 2 : 4;
+    const isNarrow = half && spec.role !== 'norm';
+    const float = isNarrow ? 'float16' : 'float32';
+    const floatBytes = isNarrow ? 2 : 4;
     if (encoding === 'f32' || encoding === 'f16') {
       const buffer = { name, type: float, sizeBytes: rows * cols * floatBytes } as const;
       weights.push({ ...spec, sources: [], encoding, buffers: [buffer], part: null });
@@ -80,8 +81,9 @@ export function fillPlan(plan: TestPlan, specs: readonly WeightSpec[], shape: De
 
 function chooseEncoding(spec: WeightSpec, dtype: Dtype): WeightEncoding {
   const float = dtype === 'fp16' || dtype === 'q4f16' ? 'f16' : 'f32';
+  if (spec.role === 'norm') return 'f32';
   if (dtype === 'fp32' || dtype === 'fp16') return float;
-  if (spec.role === 'bias' || spec.role === 'norm' || spec.role === 'rotary') return float;
+  if (spec.role === 'bias' || spec.role === 'rotary') return float;
   return dtype === 'q8' ? 'q8' : 'q4';
 }
 
