@@ -9,6 +9,7 @@
  * downloaded and verified stays.
  */
 import { throwIfAborted } from '../base/abort.ts';
+import { cleanUpAfter } from '../base/clean-up.ts';
 import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { type AdapterAnswer, describeAdapter } from '../runtime/adapter.ts';
@@ -160,8 +161,7 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
       report,
     });
   } catch (error) {
-    await decoder.release();
-    throw error;
+    throw await cleanUpAfter(error, () => decoder.release());
   }
 }
 

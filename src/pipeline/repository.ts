@@ -6,6 +6,7 @@
  * however that ends.
  */
 import { throwIfAborted } from '../base/abort.ts';
+import { runThenCleanUp } from '../base/clean-up.ts';
 import type { LoadRequest } from '../contract/load.ts';
 import type { ModelOrigin, Snapshot, SnapshotSource } from '../contract/snapshot.ts';
 import type { SourceConfig } from '../contract/worker-api.ts';
@@ -46,11 +47,10 @@ export async function withRepository<T>(
       () => openLocalFolder(request.modelId, origin.folder, signal),
       ({ snapshot }) => `folder on this computer, ${snapshot.files.length} files`,
     );
-    try {
-      return await work(local);
-    } finally {
-      await local.files.close();
-    }
+    return runThenCleanUp(
+      () => work(local),
+      () => local.files.close(),
+    );
   }
   const starting = openFetchService(environment.startFetchWorker()); // while the repository is looked up
   starting.catch(() => undefined); // a repository that is not there is the better news

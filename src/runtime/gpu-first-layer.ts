@@ -6,6 +6,7 @@
  * cache or on the GPU; no more than {@link MAX_LAYER_BYTES} are read back.
  */
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
+import { runThenCleanUp } from '../base/clean-up.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { GRAPH_IO } from './decoder.ts';
 import { bindModel } from './gpu-bindings.ts';
@@ -86,7 +87,7 @@ async function runOnDevice(parts: GpuDecoderParts, input: Float32Array<ArrayBuff
   const { ort, gpu, plan, graph, buffers } = parts;
   const bound = bindModel(ort, plan, buffers);
   const session = await createGpuSession({ ort, gpu, shape: plan.shape, graph }, 'the first layer');
-  try {
+  const run = async (): Promise<Float32Array> => {
     // The embedding and the head are no inputs of this graph.
     const feeds = Object.fromEntries(
       session.inputNames.flatMap((name) => {
@@ -99,10 +100,11 @@ async function runOnDevice(parts: GpuDecoderParts, input: Float32Array<ArrayBuff
       { ...bound.fetches, [GRAPH_IO.hiddenStatesOut]: null },
     );
     return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
-  } finally {
+  };
+  return runThenCleanUp(run, async () => {
     await session.release();
     clearFirstCache(parts);
-  }
+  });
 }
 
 interface LayerWeight {
@@ -134,7 +136,7 @@ async function runOnWasm(
     executionProviders: ['wasm'],
     externalData,
   });
-  try {
+  const run = async (): Promise<Float32Array> => {
     const { kvHeadCount, headDim } = plan.shape;
     const empty = (): Tensor => new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, headDim]);
     const outputs = await session.run({
@@ -143,9 +145,8 @@ async function runOnWasm(
       ...makeInputs(parts, input),
     });
     return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
-  } finally {
-    await session.release();
-  }
+  };
+  return runThenCleanUp(run, () => session.release());
 }
 
 function makeInputs(

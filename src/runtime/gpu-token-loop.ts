@@ -14,6 +14,7 @@
  * recorded and proved again after the cache was replaced by a longer one.
  */
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
+import { cleanUpAfter } from '../base/clean-up.ts';
 import { LoadError } from '../contract/errors.ts';
 import { GRAPH_IO } from './decoder.ts';
 import type { ChoiceRule, ChoiceStep, TokenLoop } from './decoder.ts';
@@ -77,8 +78,8 @@ export class GpuTokenLoop implements TokenLoop {
       await this.advance(); // a session captures with its first run
       checkGpu(this.#parts.gpu, 'capturing the decode step');
     } catch (error) {
-      await this.release();
-      throw await toGpuError(error, 'capturing the decode step', this.#parts.gpu);
+      const first = await cleanUpAfter(error, () => this.release());
+      throw await toGpuError(first, 'capturing the decode step', this.#parts.gpu);
     }
   }
 
@@ -89,8 +90,8 @@ export class GpuTokenLoop implements TokenLoop {
       await this.#prove(requirePrepared(this.#bench), id, position, expected);
       this.#proved = true;
     } catch (error) {
-      await this.release();
-      throw await toGpuError(error, 'replaying the decode step', this.#parts.gpu);
+      const first = await cleanUpAfter(error, () => this.release());
+      throw await toGpuError(first, 'replaying the decode step', this.#parts.gpu);
     }
   }
 

@@ -9,6 +9,7 @@
  * Miss values: `null` for a file that is not there, `false` for a move or removal of nothing. Whoever opens, moves or
  * removes a file holds its lock (blob-lock.ts), so two tabs never meet here.
  */
+import { runThenCleanUp } from '../base/clean-up.ts';
 import { tryBlobLock } from './blob-lock.ts';
 import { OpfsFolder } from './opfs-folder.ts';
 import type { StoredFile, SyncFile } from './opfs-folder.ts';
@@ -92,7 +93,7 @@ export class BlobFiles {
   async findRoom(sizeBytes: number): Promise<number> {
     const name = `room-${crypto.randomUUID()}`;
     // Under a lock like every partial file, so that another tab's sweep leaves it alone.
-    const found = await tryBlobLock(name, async () => {
+    const find = async (): Promise<number> => {
       try {
         const file = await this.openPartial(name);
         try {
@@ -104,10 +105,9 @@ export class BlobFiles {
         // Not even an empty file.
         if (isQuotaError(error)) return 0;
         throw error;
-      } finally {
-        await this.removePartial(name);
       }
-    });
+    };
+    const found = await tryBlobLock(name, () => runThenCleanUp(find, () => this.removePartial(name)));
     return found ?? sizeBytes;
   }
 

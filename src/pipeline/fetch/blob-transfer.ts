@@ -7,6 +7,7 @@
  * While another tab holds the lock, its progress is ours, and small ranges are asked of it.
  * Guarantees: at most one tab writes a blob; a want always ends: with its bytes, with an error, or with `aborted`.
  */
+import { cleanUpAfter, runThenCleanUp } from '../../base/clean-up.ts';
 import { isLoadError, LoadError, toErrorData, fromErrorData } from '../../contract/errors.ts';
 import type { RestartedFile } from '../../contract/cache.ts';
 import type { BlobFiles } from '../../store/blob-files.ts';
@@ -177,9 +178,10 @@ export class BlobTransfer implements RequestSource {
     const requests = this.#openRequests(partial);
     this.#partial = partial;
     this.#requests = requests;
-    try {
+    const run = async (): Promise<void> => {
       while (!(await this.#step(partial, requests)));
-    } finally {
+    };
+    await runThenCleanUp(run, async () => {
       await requests.stop();
       this.#requests = null;
       this.#partial = null;
@@ -187,7 +189,7 @@ export class BlobTransfer implements RequestSource {
       // What has another version on the server by now is of no use to anybody.
       if (this.#failure?.code === 'file_changed') await partial.discard().catch(() => undefined);
       await partial.close();
-    }
+    });
     if (await this.#isComplete()) this.#wants.resolveAll();
   }
 
@@ -229,8 +231,7 @@ export class BlobTransfer implements RequestSource {
       } catch (error) {
         if (!isLoadError(error) || error.code !== 'integrity_mismatch') throw error;
         if (this.restarts.includes('integrity_mismatch')) {
-          await partial.discard();
-          throw error;
+          throw await cleanUpAfter(error, () => partial.discard());
         }
         this.#restart = 'integrity_mismatch';
         return false;

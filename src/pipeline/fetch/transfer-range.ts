@@ -6,6 +6,7 @@
  * byte are bounded; silence ends an attempt; nothing is left running once the promise settles.
  */
 import type { BufferPool } from '../../base/buffer-pool.ts';
+import { cleanUpAfter } from '../../base/clean-up.ts';
 import { retry } from '../../base/retry.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
@@ -193,6 +194,12 @@ async function readBody(
     events.onGain(await sink.write(offset, bytes));
     if (!answer.whole) sink.server.rangesWork = true;
   };
+  const finish = async (): Promise<void> => {
+    account.close();
+    await reader.close();
+    // Whatever ended it, bytes that arrived are kept.
+    await writeOut().finally(() => reader.release());
+  };
   try {
     let receivedBytes = 0;
     for (;;) {
@@ -215,12 +222,10 @@ async function readBody(
       }
     }
     if (answer.start + receivedBytes !== answer.end) throw lengthError(answer, path, answer.start + receivedBytes);
-  } finally {
-    account.close();
-    await reader.close();
-    // Whatever ended it, bytes that arrived are kept.
-    await writeOut().finally(() => reader.release());
+  } catch (error) {
+    throw await cleanUpAfter(error, finish);
   }
+  await finish();
 }
 
 /** A body that ended cleanly at the wrong place: the browser itself reports a connection that broke. */

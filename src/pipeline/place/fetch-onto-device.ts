@@ -6,6 +6,7 @@
  * complete before the runtime pulls them. Where an earlier load has left prepared weights, those are read instead of the
  * files, which are only made sure of. On failure or cancel all of it is given back, and nothing keeps running.
  */
+import { cleanUpAfter, runThenCleanUp } from '../../base/clean-up.ts';
 import { runTogether } from '../../base/together.ts';
 import { computeRotary } from '../../blueprints/rotary.ts';
 import type { DownloadSummary } from '../../contract/cache.ts';
@@ -57,12 +58,11 @@ export async function fetchOntoDevice(
 ): Promise<PlacedModel> {
   // Beside the reserving: asking the browser for room takes it about a second a gigabyte. It never rejects.
   const opening = openPreparedWeights(plan, repository.snapshot, (notice) => log.notice('fill', notice));
-  try {
-    const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
-    return await place(plan, graphs, repository, opening, log, signal);
-  } finally {
-    await (await opening).close();
-  }
+  const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
+  return runThenCleanUp(
+    () => place(plan, graphs, repository, opening, log, signal),
+    async () => (await opening).close(),
+  );
 }
 
 async function fetchOntoGpu(
@@ -124,8 +124,7 @@ async function fetchOntoGpu(
       preparedBytes: prepared.source?.readBytes ?? 0,
     };
   } catch (error) {
-    await giveBack().catch(() => undefined); // it would hide what went wrong
-    throw error;
+    throw await cleanUpAfter(error, giveBack);
   }
 }
 

@@ -5,6 +5,7 @@
  * the weights arrive, what runs on it. Guarantees: on any failure all of it is given back.
  */
 import { computeRotary } from '../../blueprints/rotary.ts';
+import { cleanUpAfter } from '../../base/clean-up.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
@@ -78,7 +79,7 @@ export async function openOnGpu({ plan, gpu, buffers }: GpuRoom, graphs: ModelGr
     };
   } catch (error) {
     // Sessions lie in the runtime's heap, not on the device.
-    for (const session of sessions) await session.release().catch(() => undefined);
+    for (const session of sessions) await cleanUpAfter(error, () => session.release());
     throw inPlace(error);
   }
 }

@@ -5,6 +5,7 @@
  * captured. Guarantees: an abort takes effect between two runs. Compiling and measuring need shapes, not values, so the weights may be zeros, or half there.
  */
 import { throwIfAborted } from '../../base/abort.ts';
+import { cleanUpAfter } from '../../base/clean-up.ts';
 import { isLoadError } from '../../contract/errors.ts';
 import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
 import { PREFILL_CHUNK_TOKENS } from '../serve/cached-decoder.ts';
@@ -59,8 +60,8 @@ export async function warmSkeleton(
       activationBytes: Math.ceil((measuredBytes / longest) * most),
     };
   } catch (error) {
-    await skeleton.release().catch(() => undefined); // on a device that is lost it may fail too, and would hide why
-    throw isLoadError(error) ? error.inStage('warmUp') : error; // it runs beside other stages
+    const first = await cleanUpAfter(error, () => skeleton.release()); // on a device that is lost this may fail, too
+    throw isLoadError(first) ? first.inStage('warmUp') : first; // it runs beside other stages
   }
 }
 
