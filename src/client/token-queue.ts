@@ -1,13 +1,18 @@
 /**
  * Turns pushed items into an async iterator: what a worker's callback delivers becomes `for await`.
+ *
+ * Guarantees: items come in the order in which they were pushed; every `next()` settles, in the order of the calls, however
+ * many are called at once, and whether the producer ends, fails, or the consumer leaves.
  */
 
 /** A queue with one producer and one consumer. */
 export class TokenQueue<T> implements AsyncIterableIterator<T> {
   readonly #items: T[] = [];
+  readonly #waiting: { resolve(result: IteratorResult<T>): void; reject(error: unknown): void }[] = [];
   readonly #onReturn: () => void;
-  #waiting: { resolve(result: IteratorResult<T>): void; reject(error: unknown): void } | null = null;
-  #end: { readonly error: unknown } | 'done' | null = null;
+  #ended = false;
+  /** Thrown once, after the items. */
+  #failure: { readonly error: unknown } | null = null;
 
   /** `onReturn` is called when the consumer leaves the loop early. */
   constructor(onReturn: () => void) {
@@ -15,39 +20,34 @@ export class TokenQueue<T> implements AsyncIterableIterator<T> {
   }
 
   push(item: T): void {
-    if (this.#end) return;
-    if (this.#waiting) {
-      this.#waiting.resolve({ done: false, value: item });
-      this.#waiting = null;
-    } else this.#items.push(item);
+    if (this.#ended) return;
+    this.#items.push(item);
+    this.#serve();
   }
 
   /** No more items will come; what is queued is still delivered. */
   finish(): void {
-    this.#settle('done');
+    this.#end(null);
   }
 
   /** The iterator throws `error` after what is queued. */
   fail(error: unknown): void {
-    this.#settle({ error });
+    this.#end({ error });
   }
 
   next(): Promise<IteratorResult<T>> {
-    const item = this.#items.shift();
-    if (item !== undefined) return Promise.resolve({ done: false, value: item });
-    if (this.#end === 'done') return Promise.resolve({ done: true, value: undefined });
-    if (this.#end) {
-      const { error } = this.#end;
-      this.#end = 'done';
-      return Promise.reject(error);
-    }
-    return new Promise((resolve, reject) => (this.#waiting = { resolve, reject }));
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#serve();
+    });
   }
 
   return(): Promise<IteratorResult<T>> {
-    if (!this.#end) this.#onReturn();
+    const wasEnded = this.#ended;
     this.#items.length = 0;
-    this.#end = 'done';
+    this.#failure = null;
+    this.#end(null);
+    if (!wasEnded) this.#onReturn();
     return Promise.resolve({ done: true, value: undefined });
   }
 
@@ -55,15 +55,22 @@ export class TokenQueue<T> implements AsyncIterableIterator<T> {
     return this;
   }
 
-  #settle(end: 'done' | { readonly error: unknown }): void {
-    if (this.#end) return;
-    this.#end = end;
-    if (!this.#waiting) return;
-    if (end === 'done') this.#waiting.resolve({ done: true, value: undefined });
-    else {
-      this.#waiting.reject(end.error);
-      this.#end = 'done';
+  #end(failure: { readonly error: unknown } | null): void {
+    if (!this.#ended) this.#failure = failure;
+    this.#ended = true;
+    this.#serve();
+  }
+
+  /** Gives those who wait what there is: items, then the failure, then the end. */
+  #serve(): void {
+    while (this.#waiting.length > 0 && (this.#items.length > 0 || this.#ended)) {
+      const waiting = this.#waiting.shift();
+      const failure = this.#failure;
+      if (this.#items.length > 0) waiting?.resolve({ done: false, value: this.#items.shift() as T });
+      else if (failure) {
+        this.#failure = null;
+        waiting?.reject(failure.error);
+      } else waiting?.resolve({ done: true, value: undefined });
     }
-    this.#waiting = null;
   }
 }

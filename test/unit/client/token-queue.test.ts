@@ -41,4 +41,34 @@ describe('TokenQueue', () => {
     await finished.return();
     expect(left).toBe(1);
   });
+
+  it('settles every next() that waits, in order, when the consumer leaves, the producer ends, or fails', async () => {
+    const done = { done: true, value: undefined };
+    const left = new TokenQueue<number>(() => {});
+    const waiting = [left.next(), left.next()];
+    await left.return();
+    expect(await Promise.all(waiting)).toEqual([done, done]);
+
+    const finished = new TokenQueue<number>(() => {});
+    const calls = [finished.next(), finished.next(), finished.next()];
+    finished.push(1);
+    finished.finish();
+    expect(await Promise.all(calls)).toEqual([{ done: false, value: 1 }, done, done]);
+
+    const failed = new TokenQueue<number>(() => {});
+    const outcomes = Promise.allSettled([failed.next(), failed.next()]);
+    const error = new Error('x');
+    failed.fail(error);
+    expect(await outcomes).toEqual([
+      { status: 'rejected', reason: error },
+      { status: 'fulfilled', value: done },
+    ]);
+  });
+
+  it('delivers items that are undefined', async () => {
+    const queue = new TokenQueue<undefined>(() => {});
+    queue.push(undefined);
+    queue.finish();
+    expect(await collect(queue)).toEqual([undefined]);
+  });
 });
