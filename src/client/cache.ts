@@ -15,6 +15,8 @@ import type {
   VerifyResult,
 } from '../contract/cache.ts';
 import { LoadError } from '../contract/errors.ts';
+import { checkSecure } from './environment.ts';
+import { toPageCallback } from './page-callback.ts';
 import type { WorkerLink } from './worker-link.ts';
 
 /** Options of {@link ModelCache.prune}. */
@@ -92,15 +94,16 @@ export function createModelCache(using: <T>(work: (worker: WorkerLink) => Promis
     },
     async verify(selector, { signal, onProgress } = {}) {
       const checked = selector === undefined ? null : checkSelector(selector);
-      const report = Comlink.proxy((progress: VerifyProgress) => onProgress?.(progress));
+      const report = Comlink.proxy(toPageCallback(onProgress));
       return using((worker) => worker.call((api, id) => api.cacheVerify(id, checked, report), signal));
     },
     async persist() {
+      checkSecure();
       // Windows only: a worker may ask whether it is granted, not for it.
       const storage = navigator.storage as StorageManager | undefined;
       if (typeof storage?.persist !== 'function') {
         throw new LoadError('storage_unavailable', {
-          message: 'Persistent storage needs https or localhost, and a browser that knows it.',
+          message: 'Only a page may ask for persistent storage, not a worker, and only in a browser that knows it.',
         });
       }
       return storage.persist();

@@ -2,7 +2,8 @@
  * The page's way in: plans and loads models in a worker.
  *
  * Guarantees: the page's thread does no work but painting; the worker starts at the first call and ends with the last model
- * (so that even the WASM heap is given back), or with {@link Loader.dispose}.
+ * (so that even the WASM heap is given back), or with {@link Loader.dispose}. A loader can be made in every realm; where
+ * models cannot be loaded, its calls say why.
  */
 import * as Comlink from 'comlink';
 import { LoadError } from '../contract/errors.ts';
@@ -11,10 +12,13 @@ import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
 import { createModelCache } from './cache.ts';
 import type { ModelCache } from './cache.ts';
+import { baseAddress, checkEnvironment, toFetchable } from './environment.ts';
 import { toNamedOrigin } from './model-source.ts';
 import type { ModelSource } from './model-source.ts';
 import { createModel } from './model.ts';
 import type { Model } from './model.ts';
+import { toPageCallback } from './page-callback.ts';
+import { startModelWorker } from './start-model-worker.ts';
 import { StateFeed } from './state-feed.ts';
 import { WorkerLink } from './worker-link.ts';
 
@@ -23,12 +27,15 @@ export type { Model };
 /** Where a loader takes models from. */
 export interface LoaderOptions {
   readonly hub?: {
-    /** Any Hugging Face compatible endpoint. Default `https://huggingface.co`. */
+    /** Any Hugging Face compatible endpoint: an absolute http(s) address. Default `https://huggingface.co`. */
     readonly endpoint?: string;
     /** Access token for private and gated repositories. Sent to the endpoint's origin only, never stored. */
     readonly token?: string;
   };
-  /** Folder whose `models/index.json` lists models that the page brings. Default: the page's own folder. Null: none. */
+  /**
+   * Folder whose `models/index.json` lists models that the page brings; absolute, or relative to the page. Default null: none.
+   * A model that is listed there is loaded from there, whatever the hub has under its id.
+   */
   readonly bundledBaseUrl?: string | null;
 }
 
@@ -56,14 +63,22 @@ export interface PlanOptions {
   /** Ask the network for nothing. Default false: the cache is used without it only when the network is away. */
   readonly offline?: boolean;
   readonly signal?: AbortSignal;
-  /** Called for everything that happens; see {@link LoadEvent} for what may be relied on. */
+  /**
+   * Called for everything that happens; see {@link LoadEvent} for what may be relied on. The call waits for nothing that it
+   * does: what it throws goes where the page's uncaught errors go.
+   */
   readonly onProgress?: (event: LoadEvent) => void;
 }
 
 /** What a load may be asked for: the same as a plan. */
 export type LoadOptions = PlanOptions;
 
-/** Plans and loads models. */
+/**
+ * Plans and loads models.
+ *
+ * Every call may throw LoadError `insecure_context` (plain http, other than localhost), `environment_unsupported` (a realm
+ * that cannot start workers), `blocked_by_policy` (a content security policy), `worker_died` and `disposed`.
+ */
 export interface Loader {
   /**
    * What a load would do and cost, from a few kilobytes of headers; downloads no weights.
@@ -92,27 +107,25 @@ const DEFAULT_ENDPOINT = 'https://huggingface.co';
 export function createLoader(options: LoaderOptions = {}): Loader {
   const source = toSourceConfig(options);
   let link: WorkerLink | null = null;
-  let inUse = 0; // calls that wait and models that live
   let disposed = false;
 
-  const acquire = (): WorkerLink => {
+  /** The worker of now: another one where there is none yet, or none any more. */
+  const connect = (): WorkerLink => {
     if (disposed) throw new LoadError('disposed', { message: 'Make a new loader with createLoader().' });
-    inUse++;
-    return (link ??= new WorkerLink(() => (link = null)));
-  };
-  const release = (used: WorkerLink): void => {
-    inUse--;
-    if (inUse > 0 || link !== used) return;
-    link = null;
-    used.terminate(new LoadError('disposed'));
+    if (link === null || link.hasEnded) {
+      checkEnvironment();
+      link = new WorkerLink(startModelWorker);
+    }
+    return link;
   };
   /** Runs `work` on the worker, which lives at least as long as the call. */
   const using = async <T>(work: (worker: WorkerLink) => Promise<T>): Promise<T> => {
-    const worker = acquire();
+    const worker = connect();
+    const letGo = worker.hold();
     try {
       return await work(worker);
     } finally {
-      release(worker);
+      letGo();
     }
   };
 
@@ -120,19 +133,18 @@ export function createLoader(options: LoaderOptions = {}): Loader {
     async plan(model, planOptions = {}) {
       const request = await toRequest(model, planOptions);
       const { onProgress, signal } = planOptions;
-      const onEvent = Comlink.proxy((event: LoadEvent) => onProgress?.(event));
+      const onEvent = Comlink.proxy(toPageCallback(onProgress));
       return using((worker) => worker.call((api, id) => api.plan(id, source, request, onEvent), signal));
     },
     async load(model, loadOptions = {}) {
       const request = await toRequest(model, loadOptions);
       const { onProgress, signal } = loadOptions;
       return using(async (worker) => {
-        const onEvent = Comlink.proxy((event: LoadEvent) => onProgress?.(event));
+        const onEvent = Comlink.proxy(toPageCallback(onProgress));
         const states = new StateFeed();
         const onState = Comlink.proxy(states.push);
         const loaded = await worker.call((api, id) => api.load(id, source, request, onEvent, onState), signal);
-        acquire(); // the model keeps the worker alive
-        return createModel(worker, loaded, states, () => release(worker));
+        return createModel(worker, loaded, states, worker.hold()); // the model keeps the worker alive
       });
     },
     cache: createModelCache(using),
@@ -141,27 +153,34 @@ export function createLoader(options: LoaderOptions = {}): Loader {
     dispose() {
       disposed = true;
       link?.terminate(new LoadError('disposed'));
-      link = null;
       return Promise.resolve();
     },
   };
 }
 
-function toSourceConfig({ hub = {}, bundledBaseUrl }: LoaderOptions): SourceConfig {
-  const base = bundledBaseUrl === undefined ? new URL('.', document.baseURI).href : bundledBaseUrl;
+function toSourceConfig({ hub = {}, bundledBaseUrl = null }: LoaderOptions): SourceConfig {
+  const { endpoint = DEFAULT_ENDPOINT, token } = hub;
+  // Not relative to the page, and by HTTP: a hub is another server, wherever the page comes from.
+  const hubUrl = /^https?:/iu.test(endpoint) ? toFetchable(endpoint, undefined) : null;
+  if (!hubUrl) throw invalidAddress('hub.endpoint', 'an absolute http(s) address', endpoint);
+  const ownUrl = bundledBaseUrl === null ? null : toFetchable(bundledBaseUrl, baseAddress());
+  if (!ownUrl && bundledBaseUrl !== null) throw invalidAddress('bundledBaseUrl', 'an http(s) address', bundledBaseUrl);
   return {
-    endpoint: toAbsoluteUrl(hub.endpoint ?? DEFAULT_ENDPOINT, 'hub.endpoint'),
-    token: hub.token ? hub.token : null,
-    bundledBaseUrl: base === null ? null : toAbsoluteUrl(base, 'bundledBaseUrl'),
+    endpoint: trimSlashes(hubUrl.href),
+    token: token ? token : null,
+    bundledBaseUrl: ownUrl && trimSlashes(ownUrl.href),
   };
 }
 
-function toAbsoluteUrl(url: string, option: string): string {
-  const parsed = URL.canParse(url, document.baseURI) ? new URL(url, document.baseURI) : null;
-  if (!parsed || !['http:', 'https:'].includes(parsed.protocol)) {
-    throw new LoadError('invalid_argument', { message: `${option} must be an http(s) address, and is "${url}".` });
-  }
-  return parsed.href.replace(/\/+$/u, '');
+function trimSlashes(url: string): string {
+  return url.replace(/\/+$/u, '');
+}
+
+function invalidAddress(argument: string, wanted: string, given: string): LoadError {
+  return new LoadError('invalid_argument', {
+    message: `${argument} must be ${wanted}, and is "${given}".`,
+    detail: { argument },
+  });
 }
 
 async function toRequest(model: ModelSource, options: PlanOptions): Promise<LoadRequest> {
@@ -172,7 +191,7 @@ async function toRequest(model: ModelSource, options: PlanOptions): Promise<Load
     });
   }
   return {
-    ...(await toNamedOrigin(model, document.baseURI)),
+    ...(await toNamedOrigin(model, baseAddress())),
     revision: options.revision ?? 'main',
     dtype: options.dtype ?? 'auto',
     device: options.device ?? 'auto',

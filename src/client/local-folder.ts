@@ -48,13 +48,13 @@ export async function openFolder({ folder, name }: FolderSource): Promise<Opened
 
 /** Whether this browser can show its folder picker; elsewhere an `<input type="file" webkitdirectory>` serves. */
 export function canPickFolder(): boolean {
-  return typeof (window as PickerWindow).showDirectoryPicker === 'function';
+  return typeof (globalThis as PickerRealm).showDirectoryPicker === 'function';
 }
 
 /** The browser's folder picker; null where the person closed it. Needs a click or key press. */
 export async function pickFolder(): Promise<FolderSource | null> {
   try {
-    const folder = await (window as PickerWindow).showDirectoryPicker?.({ mode: 'read', id: 'firstlight-model' });
+    const folder = await (globalThis as PickerRealm).showDirectoryPicker?.({ mode: 'read', id: 'firstlight-model' });
     return folder ? { folder } : null;
   } catch (error) {
     if (error instanceof DOMException && error.name === 'AbortError') return null;
@@ -158,7 +158,7 @@ interface PermissionHandle {
   readonly requestPermission?: (descriptor: { readonly mode: 'read' }) => Promise<PermissionState>;
 }
 
-type PickerWindow = Window & {
+type PickerRealm = typeof globalThis & {
   readonly showDirectoryPicker?: (options: {
     readonly mode: 'read';
     readonly id: string;

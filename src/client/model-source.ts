@@ -6,6 +6,7 @@
  */
 import { LoadError } from '../contract/errors.ts';
 import type { ModelOrigin } from '../contract/snapshot.ts';
+import { toFetchable } from './environment.ts';
 import { openFolder } from './local-folder.ts';
 import type { FolderSource } from './local-folder.ts';
 
@@ -25,7 +26,7 @@ export interface NamedOrigin {
 }
 
 /** @throws LoadError `invalid_argument`; `storage_failed` where the folder may not be read */
-export async function toNamedOrigin(source: ModelSource, pageUrl: string): Promise<NamedOrigin> {
+export async function toNamedOrigin(source: ModelSource, pageUrl: string | undefined): Promise<NamedOrigin> {
   if (typeof source === 'string') return { modelId: source, origin: { type: 'id' } };
   if ('baseUrl' in source) {
     const baseUrl = checkBaseUrl(source.baseUrl, pageUrl);
@@ -35,10 +36,10 @@ export async function toNamedOrigin(source: ModelSource, pageUrl: string): Promi
   return { modelId: name, origin: { type: 'folder', folder } };
 }
 
-function checkBaseUrl(baseUrl: string, pageUrl: string): string {
-  const url = URL.canParse(baseUrl, pageUrl) ? new URL(baseUrl, pageUrl) : null;
+function checkBaseUrl(baseUrl: string, pageUrl: string | undefined): string {
+  const url = toFetchable(baseUrl, pageUrl);
   const fault =
-    url === null || !['http:', 'https:'].includes(url.protocol)
+    url === null
       ? 'it must start with https:// or http://'
       : url.username !== '' || url.password !== ''
         ? 'it must not carry a user name or password'

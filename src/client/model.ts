@@ -8,6 +8,7 @@ import type { LoadReport, ModelInfo } from '../contract/load.ts';
 import type { MemoryUse } from '../contract/memory.ts';
 import type { ModelState } from '../contract/model-state.ts';
 import type { LoadedModel } from '../contract/worker-api.ts';
+import { callPage } from './page-callback.ts';
 import type { StateFeed } from './state-feed.ts';
 import { TokenQueue } from './token-queue.ts';
 import type { WorkerLink } from './worker-link.ts';
@@ -49,8 +50,8 @@ export interface Model {
   dispose(): Promise<void>;
 }
 
-/** @internal `onDispose` tells the loader that one model fewer is alive. */
-export function createModel(link: WorkerLink, loaded: LoadedModel, states: StateFeed, onDispose: () => void): Model {
+/** @internal `letGo` tells the worker that one model fewer needs it. */
+export function createModel(link: WorkerLink, loaded: LoadedModel, states: StateFeed, letGo: () => void): Model {
   const { handle } = loaded;
   states.begin(loaded);
   let disposing: Promise<void> | null = null;
@@ -77,7 +78,7 @@ export function createModel(link: WorkerLink, loaded: LoadedModel, states: State
           assertAlive();
           const onToken = Comlink.proxy((token: GeneratedToken) => queue.push(token));
           const result = await link.call((api, id) => api.generate(id, handle, prompt, options, onToken), either);
-          onReport?.(result);
+          if (onReport) callPage(onReport, result);
           queue.finish();
         } catch (error) {
           queue.fail(error);
@@ -109,7 +110,7 @@ export function createModel(link: WorkerLink, loaded: LoadedModel, states: State
           // A worker that died, or a loader that was disposed, has given everything back already.
           if (!(error instanceof LoadError) || !['worker_died', 'disposed'].includes(error.code)) throw error;
         })
-        .finally(onDispose);
+        .finally(letGo);
       return disposing;
     },
   };

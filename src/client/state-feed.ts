@@ -8,10 +8,11 @@
 import { assert } from '../base/assert.ts';
 import type { LoadReport, ModelInfo } from '../contract/load.ts';
 import type { ModelState } from '../contract/model-state.ts';
+import { callPage } from './page-callback.ts';
 
 /** See the file's header. */
 export class StateFeed {
-  readonly #listeners = new Set<(state: ModelState) => void>();
+  readonly #listeners = new Set<(state: ModelState) => unknown>();
   #state: ModelState | null = null;
   #ready: { readonly info: ModelInfo; readonly report: LoadReport } | null = null;
 
@@ -25,18 +26,12 @@ export class StateFeed {
   readonly push = (state: ModelState): void => {
     this.#state = state;
     if (state.status === 'ready') this.#ready = state;
-    for (const listener of this.#listeners) {
-      try {
-        listener(state);
-      } catch (error) {
-        reportError(error); // the page's affair, where the page looks for its errors
-      }
-    }
+    for (const listener of this.#listeners) callPage(listener, state);
   };
 
   listen(listener: (state: ModelState) => void): () => void {
     // Another function each time: the same listener may be added twice, and each is ended by its own.
-    const own = (state: ModelState): void => listener(state);
+    const own = (state: ModelState): unknown => listener(state);
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);
   }

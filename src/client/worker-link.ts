@@ -1,49 +1,67 @@
 /**
- * The page's end of the model worker: starts it, calls it, cancels, notices its death.
+ * The page's end of one model worker: starts it, calls it, cancels, notices its death, ends it with the last who needs it.
  *
  * Guarantees: every call settles. A worker that dies (a crash, memory, `terminate`) rejects whatever was waiting with
- * `worker_died`; comlink alone would leave it hanging.
+ * `worker_died`; comlink alone would leave it hanging. Who needs a worker is counted with that worker: one that is gone
+ * owes nothing to the one that is started after it.
  */
 import * as Comlink from 'comlink';
 import { installErrorTransfer } from '../base/comlink-errors.ts';
 import { LoadError } from '../contract/errors.ts';
 import { WORKER_READY, workerLifeLock } from '../contract/worker-api.ts';
 import type { ModelWorkerApi, OperationId } from '../contract/worker-api.ts';
+import { explainSilentWorker } from './start-model-worker.ts';
 
 /** See the file's header. */
 export class WorkerLink {
   readonly #worker: Worker;
   readonly #api: Comlink.Remote<ModelWorkerApi>;
   readonly #watch = new AbortController();
-  readonly #onDeath: (error: LoadError) => void;
   /**
    * What rejects each call that waits. (A race against one promise of the worker's death would do, but a promise that does
    * not settle keeps every race that it ever took part in, and with it every result.)
    */
   readonly #waiting = new Set<(error: LoadError) => void>();
+  /** Those who need the worker: calls that wait, models that live. */
+  readonly #holders = new Set<object>();
   #ended: LoadError | null = null;
+  /** Whether it ever said anything: before that, an error means that its script did not start. */
+  #spoke = false;
   #nextOperation: OperationId = 1;
 
-  constructor(onDeath: (error: LoadError) => void) {
-    this.#onDeath = onDeath;
+  /** `startWorker` gets the name that the worker is to have. @throws what it throws */
+  constructor(startWorker: (name: string) => Worker) {
     installErrorTransfer();
     const workerId = crypto.randomUUID();
-    this.#worker = new Worker(new URL('../../workers/model.worker.ts', import.meta.url), {
-      type: 'module',
-      name: `firstlight-${workerId}`,
-    });
+    this.#worker = startWorker(`firstlight-${workerId}`);
     // Comlink holds a worker for as long as its proxy lives: a listener that leads from the one to the other keeps both.
     const { signal } = this.#watch;
-    const onError = (event: ErrorEvent): void => {
-      this.#die(event.message || 'Its script could not be loaded or threw at its top level.');
+    const onError = ({ message }: ErrorEvent): void => {
+      this.terminate(this.#spoke ? workerDied(message) : explainSilentWorker(message));
     };
     const onMessage = ({ data }: MessageEvent): void => {
+      this.#spoke = true;
       if (data === WORKER_READY) void this.#waitForDeath(workerId);
     };
+    const onMessageError = (): void => this.terminate(workerDied('A message could not be read.'));
     this.#worker.addEventListener('error', onError, { signal });
-    this.#worker.addEventListener('messageerror', () => this.#die('A message could not be read.'), { signal });
+    this.#worker.addEventListener('messageerror', onMessageError, { signal });
     this.#worker.addEventListener('message', onMessage, { signal });
     this.#api = Comlink.wrap<ModelWorkerApi>(this.#worker);
+  }
+
+  /** Whether the worker is gone, and calls are in vain. */
+  get hasEnded(): boolean {
+    return this.#ended !== null;
+  }
+
+  /** Keeps the worker alive until the function that this yields is called; calling that again does nothing. */
+  hold(): () => void {
+    const holder = {};
+    this.#holders.add(holder);
+    return () => {
+      if (this.#holders.delete(holder) && this.#holders.size === 0) this.terminate(new LoadError('disposed'));
+    };
   }
 
   /**
@@ -66,7 +84,7 @@ export class WorkerLink {
       return await new Promise<T>((resolve, reject) => {
         onDeath = reject;
         this.#waiting.add(onDeath);
-        work(this.#api, operation).then(resolve, reject);
+        work(this.#api, operation).then(resolve, (error: unknown) => reject(toCallError(error)));
       });
     } finally {
       if (onDeath) this.#waiting.delete(onDeath);
@@ -89,16 +107,23 @@ export class WorkerLink {
     if (!locks) return; // insecure contexts have none: then only error events tell
     try {
       await locks.request(workerLifeLock(workerId), { signal: this.#watch.signal }, () => {});
-      this.#die('It crashed or was killed, most likely for lack of memory.');
+      this.terminate(workerDied('It crashed or was killed, most likely for lack of memory.'));
     } catch {
       // Terminated by ourselves.
     }
   }
+}
 
-  #die(reason: string): void {
-    if (this.#ended) return;
-    const error = new LoadError('worker_died', { message: reason, retryable: true });
-    this.terminate(error);
-    this.#onDeath(error);
-  }
+function workerDied(message: string): LoadError {
+  return new LoadError('worker_died', { message, retryable: true });
+}
+
+/** What the worker throws is typed; what comlink throws on this side is about the arguments of the call. */
+function toCallError(error: unknown): unknown {
+  if (!(error instanceof Error) || error.name !== 'DataCloneError') return error;
+  return new LoadError('invalid_argument', {
+    message: `An argument holds what cannot be handed to a worker (a function, a proxy, an element): give plain data. ${error.message}`,
+    detail: { reason: 'not_cloneable' },
+    cause: error,
+  });
 }

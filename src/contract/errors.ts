@@ -18,6 +18,9 @@ export type Stage = (typeof STAGES)[number];
  */
 export const ERROR_SENTENCES = {
   invalid_argument: 'An option or argument is not valid.',
+  insecure_context: 'This page was opened over plain http, where browsers withhold what loading needs.',
+  environment_unsupported: 'Models cannot be loaded from this kind of page or worker.',
+  blocked_by_policy: "The page's content security policy forbids something that loading needs.",
   repository_not_found: 'There is no such repository, or it is private and this token may not see it.',
   repository_gated: 'This repository is gated: accept its terms on its page, then give an access token.',
   unauthorized: 'The access token was refused.',

@@ -13,6 +13,9 @@ const CONNECTION = 'Check the connection, then try again: what was downloaded is
 
 const ADVICE: Readonly<Record<ErrorCode, string>> = {
   invalid_argument: 'Correct the value named above.',
+  insecure_context: 'Open this page over https, or as http://localhost.',
+  environment_unsupported: 'Open this page in an ordinary browser tab, over http(s).',
+  blocked_by_policy: 'Whoever serves this page has to allow what is named above in its Content-Security-Policy.',
   repository_not_found: CHECK_ID,
   repository_gated: 'Accept the terms on the repository’s page, then give an access token under “Hub”.',
   unauthorized: 'Give another access token under “Hub”, or leave the field empty for public repositories.',

@@ -86,7 +86,9 @@ type OpenHub = (repositories: Readonly<Record<string, { main: { directory: strin
 function load(page: Page, source: Source): Promise<JSHandle<Model>> {
   return page.evaluateHandle(
     ({ id, endpoint, device }) =>
-      window.firstlight.createLoader({ hub: endpoint ? { endpoint } : {} }).load(id, { device, dtype: 'q8' }),
+      window.firstlight
+        .createLoader(endpoint ? { hub: { endpoint } } : { bundledBaseUrl: './' })
+        .load(id, { device, dtype: 'q8' }),
     source,
   );
 }
@@ -102,7 +104,7 @@ async function cancelIn(
       const { createLoader, isLoadError } = window.firstlight;
       const controller = new AbortController();
       const types: string[] = [];
-      const loading = createLoader({ hub: endpoint ? { endpoint } : {} }).load(id, {
+      const loading = createLoader(endpoint ? { hub: { endpoint } } : { bundledBaseUrl: './' }).load(id, {
         device,
         dtype: 'q8',
         signal: controller.signal,

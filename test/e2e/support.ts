@@ -78,7 +78,7 @@ export async function tryLoad(
     ([hub, access]) =>
       window.firstlight.createLoader({
         hub: { ...(hub ? { endpoint: hub } : {}), ...(access ? { token: access } : {}) },
-        ...(hub ? { bundledBaseUrl: null } : {}),
+        bundledBaseUrl: hub ? null : './',
       }),
     [endpoint, token] as const,
   );

@@ -13,6 +13,9 @@ export interface HubFields {
   readonly token: string;
 }
 
+/** The app brings models: in the folder of its page. */
+const OWN_FOLDER = './';
+
 /** Holds the current loader and replaces it when the hub changes. */
 export class LoaderHost {
   readonly #create: (options: LoaderOptions) => Loader;
@@ -21,7 +24,7 @@ export class LoaderHost {
 
   constructor(create: (options: LoaderOptions) => Loader) {
     this.#create = create;
-    this.#current = create({});
+    this.#current = create({ bundledBaseUrl: OWN_FOLDER });
   }
 
   /** The loader that serves the page now. */
@@ -35,6 +38,7 @@ export class LoaderHost {
     const previous = this.#current;
     // Made first: a loader that cannot be made (an address that is none) leaves the page with the one it has.
     this.#current = this.#create({
+      bundledBaseUrl: OWN_FOLDER,
       hub: {
         ...(hub.endpoint === '' ? {} : { endpoint: hub.endpoint }),
         ...(hub.token === '' ? {} : { token: hub.token }),
