@@ -34,6 +34,7 @@ export const ERROR_SENTENCES = {
   safetensors_invalid: 'A safetensors header is damaged or does not match its file.',
   tensor_missing: 'The checkpoint lacks tensors that the architecture needs.',
   tensor_shape_mismatch: 'A tensor does not have the shape that config.json states.',
+  tokenizer_invalid: 'A tokenizer file of the repository is damaged or makes no sense.',
   tokenizer_missing: 'The repository has no tokenizer.json, so text cannot be turned into tokens.',
   network_unreachable: 'The network or the server cannot be reached.',
   http_status: 'The server answered with an error.',

@@ -25,7 +25,7 @@ import { CachedDecoder } from './serve/cached-decoder.ts';
 import { ServedModel } from './serve/served-model.ts';
 import { TextTokenizer } from './serve/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
-import { readFixture, readTextFiles } from './text-files.ts';
+import { readFixture, readTexts } from './texts/read-texts.ts';
 import { makeBudget } from './warm-up/budget.ts';
 import { warmUp } from './warm-up/warm-up.ts';
 
@@ -115,7 +115,7 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
       }),
     );
     log.start('serve');
-    const texts = await readTextFiles(repository, signal);
+    const texts = await readTexts(repository, signal);
     const transformers = await loadTransformers();
     const tokenizer = new TextTokenizer(transformers, texts.tokenizer);
     throwIfAborted(signal);

@@ -29,6 +29,7 @@ const ADVICE: Readonly<Record<ErrorCode, string>> = {
   safetensors_invalid: OTHER_REPOSITORY,
   tensor_missing: OTHER_REPOSITORY,
   tensor_shape_mismatch: OTHER_REPOSITORY,
+  tokenizer_invalid: OTHER_REPOSITORY,
   tokenizer_missing: 'Choose a repository that holds a tokenizer.json.',
   network_unreachable: CONNECTION,
   http_status: 'Try again in a moment: what was downloaded is kept.',

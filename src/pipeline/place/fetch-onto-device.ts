@@ -23,7 +23,7 @@ import type { ModelGraphs } from '../build.ts';
 import { findIndex } from '../plan/read-headers.ts';
 import type { Repository } from '../repository.ts';
 import type { StageLog } from '../stage-log.ts';
-import { listTextFiles } from '../text-files.ts';
+import { listTextFiles } from '../texts/text-files.ts';
 import { warmSkeleton } from '../warm-up/skeleton.ts';
 import type { SkeletonResult } from '../warm-up/skeleton.ts';
 import { openOnGpu, reserveOnGpu } from './place-on-gpu.ts';
@@ -186,7 +186,7 @@ function download(
   const paths = [
     ...plan.weightFiles.map(({ path }) => path),
     ...(index ? [index.path] : []), // the plan has read it; a load needs it, all the same
-    ...listTextFiles(repository),
+    ...listTextFiles(repository.snapshot),
   ];
   return log.run('fetch', async () => {
     const summary = await repository.files.download(paths, {

@@ -1,42 +1,31 @@
 /**
  * The model's own tokenizer and chat template, by transformers.js.
  *
- * In: tokenizer.json, tokenizer_config.json and chat_template.jinja as the repository has them. Out: prompts → ids and
- * ids → text.
+ * In: a tokenizer whose tokens and templates are complete (see `texts/read-texts.ts`). Out: prompts → ids and ids → text.
  */
 import type { PreTrainedTokenizer } from '@huggingface/transformers';
 import { LoadError } from '../../contract/errors.ts';
 import type { ChatMessage, Prompt } from '../../contract/generate.ts';
+import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
+import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { Transformers } from '../../runtime/transformers.ts';
 
-/** The tokenizer's files, parsed; null where the repository has none. */
-export interface TokenizerFiles {
-  readonly tokenizer: Readonly<Record<string, unknown>> | null;
-  readonly tokenizerConfig: Readonly<Record<string, unknown>> | null;
-  /** Newer repositories keep the chat template in a file of its own. */
-  readonly chatTemplate: string | null;
+/** What a tokenizer is made from. */
+export interface TokenizerParts {
+  /** In the form of tokenizer.json. */
+  readonly tokenizer: JsonObject;
+  /** In the form of tokenizer_config.json; its own chat template does not count. */
+  readonly config: JsonObject;
+  readonly chatTemplates: ChatTemplates | null;
 }
 
 /** See the file's header. */
 export class TextTokenizer {
   readonly #tokenizer: PreTrainedTokenizer | null;
 
-  constructor(transformers: Transformers, files: TokenizerFiles) {
-    if (files.tokenizer === null) {
-      this.#tokenizer = null;
-      return;
-    }
-    const config = { ...files.tokenizerConfig };
-    if (files.chatTemplate !== null) config['chat_template'] ??= files.chatTemplate;
-    try {
-      this.#tokenizer = new transformers.PreTrainedTokenizer(files.tokenizer, config);
-    } catch (error) {
-      throw new LoadError('config_invalid', {
-        message: 'transformers.js could not make a tokenizer from tokenizer.json.',
-        stage: 'serve',
-        cause: error,
-      });
-    }
+  /** Null for a model that takes token ids only. @throws LoadError `tokenizer_invalid` */
+  constructor(transformers: Transformers, parts: TokenizerParts | null) {
+    this.#tokenizer = parts === null ? null : makeTokenizer(transformers, parts);
   }
 
   get available(): boolean {
@@ -100,6 +89,21 @@ export class TextTokenizer {
       throw new LoadError('tokenizer_missing', { message: 'Pass token ids instead of text.', stage: 'serve' });
     }
     return this.#tokenizer;
+  }
+}
+
+function makeTokenizer(
+  transformers: Transformers,
+  { tokenizer, config, chatTemplates }: TokenizerParts,
+): PreTrainedTokenizer {
+  try {
+    return new transformers.PreTrainedTokenizer(tokenizer, { ...config, chat_template: chatTemplates });
+  } catch (error) {
+    throw new LoadError('tokenizer_invalid', {
+      message: `transformers.js cannot make a tokenizer of it: ${error instanceof Error ? error.message : String(error)}`,
+      stage: 'serve',
+      cause: error,
+    });
   }
 }
 

@@ -9,7 +9,7 @@ import { LoadError } from '../../contract/errors.ts';
 import { parseWeightsIndex } from '../../formats/weights-index.ts';
 import { encodePath } from '../../hub/urls.ts';
 import type { AskOptions } from '../last-known.ts';
-import { TEXT_FILES } from '../text-files.ts';
+import { USUAL_TEXTS } from '../texts/text-files.ts';
 import { probeFile, readSmallFile } from './static-probe.ts';
 import type { FileKind, FoundFile } from './static-probe.ts';
 
@@ -45,7 +45,7 @@ export async function listStaticFiles(baseUrl: string, options: AskOptions): Pro
       detail: { path: CONFIG, baseUrl },
     });
   }
-  const wanted = [SINGLE_FILE, INDEX_FILE, ...TEXT_FILES.filter((path) => path !== CONFIG)];
+  const wanted = [SINGLE_FILE, INDEX_FILE, ...USUAL_TEXTS.filter((path) => path !== CONFIG)];
   const found = await probeAll(baseUrl, wanted, ABSENT_OR_FORBIDDEN, options);
   const single = found.find(({ path }) => path === SINGLE_FILE);
   const index = found.find(({ path }) => path === INDEX_FILE);

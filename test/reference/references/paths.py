@@ -8,3 +8,4 @@ ROOT = Path(__file__).resolve().parents[3]
 BUNDLED_MODELS = ROOT / "public" / "models" / "firstlight"
 TINY_MODELS = ROOT / "test" / "fixtures" / "models"
 REFERENCES = ROOT / "test" / "fixtures" / "reference"
+TOKENIZERS = ROOT / "test" / "fixtures" / "tokenizers"

@@ -1,0 +1,96 @@
+/**
+ * Reads what serving needs of a repository besides weights.
+ *
+ * In: a repository. Out: configs, a tokenizer that is complete, and the chat templates that count. Guarantees: nothing is read
+ * that is larger than any real file of its kind.
+ */
+import { LoadError } from '../../contract/errors.ts';
+import { completeTokenizer } from '../../formats/tokenizer/added-tokens.ts';
+import { chooseChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
+import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
+import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
+import type { TokenizerParts } from '../serve/text-tokenizer.ts';
+import { parseFixture } from '../warm-up/fixture.ts';
+import type { Fixture } from '../warm-up/fixture.ts';
+import { readJson, readText, TEXT_KINDS } from './read-file.ts';
+import type { TextSource } from './read-file.ts';
+import { templateName, TEXT_PATHS } from './text-files.ts';
+
+/** See the file's header. */
+export interface Texts {
+  readonly config: JsonObject;
+  /** generation_config.json over the token ids that older repositories keep in config.json. */
+  readonly generationConfig: JsonObject;
+  /** Null where the repository has none. */
+  readonly tokenizer: TokenizerParts | null;
+}
+
+/** @throws LoadError `config_invalid`, `tokenizer_invalid`, and what reading throws */
+export async function readTexts(source: TextSource, signal: AbortSignal): Promise<Texts> {
+  const [config, generationConfig, tokenizer] = await Promise.all([
+    readJson(source, TEXT_PATHS.config, TEXT_KINDS.config, signal),
+    readJson(source, TEXT_PATHS.generationConfig, TEXT_KINDS.config, signal),
+    readTokenizer(source, signal),
+  ]);
+  return {
+    config: config ?? {},
+    generationConfig: { eos_token_id: config?.['eos_token_id'], ...generationConfig },
+    tokenizer,
+  };
+}
+
+/** The model's own test, where it brings one. @throws LoadError `config_invalid`, and what reading throws */
+export async function readFixture(source: TextSource, vocabSize: number, signal: AbortSignal): Promise<Fixture | null> {
+  const text = await readText(source, TEXT_PATHS.fixture, TEXT_KINDS.fixture, signal);
+  return text === null ? null : parseFixture(text, vocabSize);
+}
+
+async function readTokenizer(source: TextSource, signal: AbortSignal): Promise<TokenizerParts | null> {
+  const readConfig = (path: string): Promise<JsonObject | null> =>
+    readJson(source, path, TEXT_KINDS.tokenizerConfig, signal);
+  const [tokenizer, config, specialTokensMap, addedTokens] = await Promise.all([
+    readJson(source, TEXT_PATHS.tokenizer, TEXT_KINDS.vocabulary, signal),
+    readConfig(TEXT_PATHS.tokenizerConfig),
+    readConfig(TEXT_PATHS.specialTokensMap),
+    readConfig(TEXT_PATHS.addedTokens),
+  ]);
+  if (tokenizer === null) return null;
+  const chatTemplates = await readChatTemplates(source, config, signal);
+  return explain(() => ({ ...completeTokenizer({ tokenizer, config, specialTokensMap, addedTokens }), chatTemplates }));
+}
+
+async function readChatTemplates(
+  source: TextSource,
+  config: JsonObject | null,
+  signal: AbortSignal,
+): Promise<ChatTemplates | null> {
+  const readTemplate = (path: string): Promise<string | null> => readText(source, path, TEXT_KINDS.template, signal);
+  const additional = await Promise.all(
+    source.snapshot.files.flatMap(({ path }) => {
+      const name = templateName(path);
+      return name === null ? [] : [readTemplate(path).then((text) => [name, text ?? ''] as const)];
+    }),
+  );
+  const [main, processor] = await Promise.all([
+    readTemplate(TEXT_PATHS.template),
+    readJson(source, TEXT_PATHS.processorTemplate, TEXT_KINDS.template, signal),
+  ]);
+  return explain(() =>
+    chooseChatTemplates({
+      main,
+      additional: new Map(additional),
+      inConfig: config?.['chat_template'],
+      inProcessor: processor?.['chat_template'],
+    }),
+  );
+}
+
+/** The formats know no stages and codes. */
+function explain<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    throw new LoadError('tokenizer_invalid', { message: what, cause: error });
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Small files that are not what they should be.
+ */
+import { describe, expect, it } from 'vitest';
+import { readFixture, readTexts } from '../../../src/pipeline/texts/read-texts.ts';
+import { TEXT_KINDS } from '../../../src/pipeline/texts/read-file.ts';
+import { BASE, loadTokenizer, makeSource } from './made-source.ts';
+
+const signal = new AbortController().signal;
+const POINTER = `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 17078292\n`;
+
+describe('a damaged text', () => {
+  it.each<[path: string, content: string | Uint8Array, code: string]>([
+    ['tokenizer.json', '{', 'tokenizer_invalid'],
+    ['tokenizer.json', '[]', 'tokenizer_invalid'],
+    ['tokenizer.json', POINTER, 'tokenizer_invalid'],
+    ['tokenizer.json', Uint8Array.of(0x22, 0xff, 0x22), 'tokenizer_invalid'],
+    ['tokenizer_config.json', 'null', 'tokenizer_invalid'],
+    ['added_tokens.json', '"x"', 'tokenizer_invalid'],
+    ['chat_template.jinja', Uint8Array.of(0xff), 'tokenizer_invalid'],
+    ['additional_chat_templates/tool_use.jinja', POINTER, 'tokenizer_invalid'],
+    ['generation_config.json', '{', 'config_invalid'],
+  ])('%s (%j): %s, and the file is named', async (path, content, code) => {
+    const reading = readTexts(makeSource({ ...BASE, [path]: content }), signal);
+    await expect(reading).rejects.toThrow(path);
+    await expect(reading).rejects.toMatchObject({ code, detail: { path } });
+  });
+
+  it.each(['{"model": {"type": "Nothing"}}', '{"model": null}', '{}'])(
+    'a tokenizer.json that says nothing (%s): tokenizer_invalid',
+    async (text) => {
+      await expect(loadTokenizer({ 'tokenizer.json': text })).rejects.toMatchObject({ code: 'tokenizer_invalid' });
+    },
+  );
+});
+
+describe('a text that is too large', () => {
+  it.each([
+    ['tokenizer.json', TEXT_KINDS.vocabulary],
+    ['tokenizer_config.json', TEXT_KINDS.tokenizerConfig],
+    ['chat_template.jinja', TEXT_KINDS.template],
+    ['generation_config.json', TEXT_KINDS.config],
+  ])('%s is refused by its announced size, unread', async (path, { maxBytes, code }) => {
+    const read: string[] = [];
+    const source = makeSource({ ...BASE, [path]: '' }, read);
+    const files = source.snapshot.files.map((file) => ({
+      ...file,
+      sizeBytes: file.path === path ? maxBytes + 1 : file.sizeBytes,
+    }));
+    const reading = readTexts({ ...source, snapshot: { files } }, signal);
+    await expect(reading).rejects.toMatchObject({ code, detail: { path, sizeBytes: maxBytes + 1 } });
+    expect(read).not.toContain(path);
+  });
+
+  it("the model's own test, too", async () => {
+    const source = makeSource({ 'firstlight-fixture.json': '' });
+    const files = source.snapshot.files.map((file) => ({ ...file, sizeBytes: TEXT_KINDS.fixture.maxBytes + 1 }));
+    const reading = readFixture({ ...source, snapshot: { files } }, 100, signal);
+    await expect(reading).rejects.toMatchObject({ code: 'config_invalid' });
+  });
+});
