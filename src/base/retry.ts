@@ -3,9 +3,10 @@
  *
  * In: work that may fail for a while. Out: its result, or its last error. Guarantees: the number of attempts without
  * progress is bounded; waits grow exponentially with full jitter (a thousand pages that failed together do not come back
- * together) unless the server named a time; an abort ends a wait at once; nothing is left running.
+ * together) unless the server named a time; one that asks to be asked less often and names none (or hides it from pages) is
+ * given ten times as long; an abort ends a wait at once; nothing is left running.
  */
-import { isLoadError } from '../contract/errors.ts';
+import { isLoadError, type LoadError } from '../contract/errors.ts';
 import { raceAbort, sleep, throwIfAborted } from './abort.ts';
 
 /** How {@link retry} goes about it. Times in ms. */
@@ -17,7 +18,10 @@ export interface RetryOptions {
   readonly baseDelayMs?: number | undefined;
   /** Upper bound of every wait that we choose ourselves. Default 15,000. */
   readonly maxDelayMs?: number | undefined;
-  /** A server that asks for a longer wait than this gets none: its error is thrown. Default 120,000. */
+  /**
+   * Who would have to wait longer than this for a server does not: its error is thrown, and says when to come back.
+   * Default: six minutes. The hub counts requests in windows of five.
+   */
   readonly maxServerDelayMs?: number | undefined;
   /** Default: a LoadError that says so of itself, and was not an abort. */
   readonly isRetryable?: ((error: unknown) => boolean) | undefined;
@@ -27,6 +31,8 @@ export interface RetryOptions {
   readonly onlineEvents?: EventTarget | null | undefined;
   /** In [0, 1). Default `Math.random`. */
   readonly random?: (() => number) | undefined;
+  /** Waits for a server. Default: {@link sleep}. */
+  readonly wait?: ((delayMs: number, signal: AbortSignal | undefined) => Promise<void>) | undefined;
 }
 
 /** What work is given on each attempt. */
@@ -43,7 +49,7 @@ export interface RetryAttempt {
  * @throws the last error of `work`; `aborted`
  */
 export async function retry<T>(work: (attempt: RetryAttempt) => Promise<T>, options: RetryOptions = {}): Promise<T> {
-  const { signal, attempts = 5, isRetryable = isTransient, maxServerDelayMs = 120_000 } = options;
+  const { signal, attempts = 5, isRetryable = isTransient, maxServerDelayMs = 360_000, wait = sleep } = options;
   let failures = 0;
   const madeProgress = (): void => {
     failures = 0;
@@ -54,13 +60,16 @@ export async function retry<T>(work: (attempt: RetryAttempt) => Promise<T>, opti
       return await work({ attempt: failures, madeProgress });
     } catch (error) {
       failures++;
-      if (signal?.aborted || failures >= attempts || !isRetryable(error)) throw error;
-      const serverDelayMs = readRetryAfterMs(error);
-      if (serverDelayMs !== null && serverDelayMs > maxServerDelayMs) throw error;
-      const delayMs = serverDelayMs ?? chooseDelayMs(failures, options);
+      if (signal?.aborted || !isRetryable(error)) throw error;
+      const toldMs = readRetryAfterMs(error);
+      const isLimited = isRateLimited(error);
+      // Who is not told when the time is over has to try until a whole window of the server is.
+      if (failures >= (isLimited && toldMs === null ? Math.max(attempts, UNTOLD_ATTEMPTS) : attempts)) throw error;
+      const delayMs = toldMs ?? chooseDelayMs(failures, options) * (isLimited ? UNTOLD_PATIENCE : 1);
+      if ((toldMs !== null || isLimited) && delayMs > maxServerDelayMs) throw error;
       options.onRetry?.({ error, attempt: failures, delayMs });
-      if (serverDelayMs === null) await sleepUntilOnline(delayMs, options);
-      else await sleep(delayMs, signal);
+      if (toldMs !== null || isLimited) await wait(delayMs, signal);
+      else await sleepUntilOnline(delayMs, options);
     }
   }
 }
@@ -70,12 +79,9 @@ export function isTransient(error: unknown): boolean {
   return isLoadError(error) && error.retryable && error.code !== 'aborted';
 }
 
-/** `Retry-After` (RFC 9110, 10.2.3) in ms: seconds or an HTTP date; null where it says nothing usable. */
-export function parseRetryAfterMs(value: string | null, nowMs: number): number | null {
-  if (value === null) return null;
-  if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000;
-  const dateMs = Date.parse(value);
-  return Number.isNaN(dateMs) ? null : Math.max(0, dateMs - nowMs);
+/** Whether a server has asked to be asked less often. */
+export function isRateLimited(error: unknown): error is LoadError {
+  return isLoadError(error) && error.code === 'rate_limited';
 }
 
 /** Errors that know when to come back carry `detail.retryAfterMs`. */
@@ -83,6 +89,10 @@ function readRetryAfterMs(error: unknown): number | null {
   const value = isLoadError(error) ? error.detail['retryAfterMs'] : null;
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : null;
 }
+
+/** Eight waits of 5 s to 150 s by default: together five minutes at least. */
+const UNTOLD_PATIENCE = 10;
+const UNTOLD_ATTEMPTS = 9;
 
 function chooseDelayMs(failures: number, options: RetryOptions): number {
   const { baseDelayMs = 500, maxDelayMs = 15_000, random = Math.random } = options;

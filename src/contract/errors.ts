@@ -38,6 +38,7 @@ export const ERROR_SENTENCES = {
   tokenizer_missing: 'The repository has no tokenizer.json, so text cannot be turned into tokens.',
   network_unreachable: 'The network or the server cannot be reached.',
   http_status: 'The server answered with an error.',
+  rate_limited: 'The server limits how often it may be asked.',
   range_invalid: 'The server did not answer a range request as HTTP asks.',
   file_changed: 'A file changed while it was being downloaded or read.',
   size_mismatch: 'A file does not have the size that was announced.',

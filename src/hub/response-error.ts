@@ -7,13 +7,15 @@
  * What the hub really sends (huggingface_hub `utils/_http.py`; answers seen from the hub): `X-Error-Code` is one of
  * RepoNotFound, GatedRepo, RevisionNotFound, EntryNotFound; `X-Error-Message` and the JSON body's `error` say the same in
  * words. Both headers are exposed to pages by the hub's CORS rules; a mirror may forget that, so the body's words are
- * read too. A missing repository answers 401 "Invalid username or password." to someone without a token (so that nobody
- * learns which private ones exist) and 404 RepoNotFound to someone with one. `Retry-After` is not exposed to pages.
+ * read too. What the server says is passed on: it knows best. A missing repository answers 401 "Invalid username or password." to someone without a token (so that nobody
+ * learns which private ones exist) and 404 RepoNotFound to someone with one. `Retry-After` is not exposed to
+ * pages. A fine-grained token without the permission for gated repositories gets 403 and no code, only words.
  */
-import { parseRetryAfterMs } from '../base/retry.ts';
-import { LoadError } from '../contract/errors.ts';
-import { readText } from './read-body.ts';
+import { formatClock } from '../base/clock.ts';
+import { LoadError, type ErrorDetail } from '../contract/errors.ts';
+import { readServerWords, type ServerWords } from './server-words.ts';
 import { modelPageUrl } from './urls.ts';
+import { readReturnMs } from './when-to-return.ts';
 
 /** What was asked for: decides what a 404 without further words means. */
 export interface RequestSubject {
@@ -26,29 +28,53 @@ export interface RequestSubject {
   readonly hasToken: boolean;
 }
 
-const MAX_ERROR_BODY_BYTES = 64 * 1024;
-
 /** The error for a response whose status is not 2xx; reads its body. */
 export async function errorFromResponse(response: Response, subject: RequestSubject): Promise<LoadError> {
-  const said = await readWords(response);
+  const said = await readServerWords(response);
   const detail = {
-    status: response.status,
     modelId: subject.modelId,
     ...(subject.revision === null ? {} : { revision: subject.revision }),
     ...(subject.path === null ? {} : { path: subject.path }),
     ...(said.code === null ? {} : { errorCode: said.code }),
     ...(said.message === null ? {} : { serverMessage: said.message }),
   };
-  const named = nameError(response.status, said, subject);
-  if (named !== null) return new LoadError(named.code, { message: named.message, detail });
+  const { status } = response;
+  const named = nameError(status, said, subject);
+  if (named !== null) return new LoadError(named.code, { message: named.message, detail: { status, ...detail } });
+  return statusError(response, subject.endpoint, describe(subject), said.message, detail);
+}
 
-  const retryAfterMs = parseRetryAfterMs(response.headers.get('Retry-After'), Date.now());
+/**
+ * The error for a status that says nothing of the request itself: `rate_limited` or `http_status`.
+ * @param asked the address that was asked, or its origin: where the answer does not name its own
+ */
+export function statusError(
+  response: Response,
+  asked: string,
+  what: string,
+  serverMessage: string | null,
+  detail: ErrorDetail,
+): LoadError {
+  const { status } = response;
+  const { host, origin } = new URL(response.url || asked);
+  const nowMs = Date.now();
+  const retryAfterMs = readReturnMs(status, response.headers, nowMs);
+  const known = retryAfterMs === null ? {} : { retryAfterMs, retryAtMs: nowMs + retryAfterMs };
+  const until = retryAfterMs === null ? null : formatClock(nowMs + retryAfterMs, nowMs);
+  const said = serverMessage === null ? '.' : `: ${serverMessage}`;
+  if (status === 429) {
+    // The hosts of a hub's files, its CDN above all, are limited apart from it: the origin says who asks to wait.
+    const message = until === null ? 'does not say until when' : `asks to wait until ${until}`;
+    return new LoadError('rate_limited', {
+      message: `${host} ${message}${said}`,
+      retryable: true,
+      detail: { status, origin, ...detail, ...known },
+    });
+  }
   return new LoadError('http_status', {
-    message:
-      `${new URL(subject.endpoint).host} answered ${response.status} for ${describe(subject)}` +
-      (said.message === null ? '.' : `: ${said.message}`),
-    retryable: isRetryableStatus(response.status),
-    detail: { ...detail, ...(retryAfterMs === null ? {} : { retryAfterMs }) },
+    message: `${host} answered ${status} for ${what}${said}${until === null ? '' : ` It asks to wait until ${until}.`}`,
+    retryable: isRetryableStatus(status),
+    detail: { status, ...detail, ...known },
   });
 }
 
@@ -57,41 +83,16 @@ export function isRetryableStatus(status: number): boolean {
   return status === 408 || status === 425 || status === 429 || status >= 500;
 }
 
-interface Words {
-  readonly code: string | null;
-  readonly message: string | null;
-}
-
-/** What the answer says of itself: in its headers, else in its body. */
-async function readWords(response: Response): Promise<Words> {
-  const code = response.headers.get('X-Error-Code');
-  const header = response.headers.get('X-Error-Message');
-  const body = await readText(response, MAX_ERROR_BODY_BYTES).catch(() => '');
-  const message = header ?? readJsonMessage(body);
-  return { code, message: message === null ? null : message.slice(0, 300) };
-}
-
-function readJsonMessage(body: string): string | null {
-  try {
-    const json: unknown = JSON.parse(body);
-    if (typeof json !== 'object' || json === null) return null;
-    const { error, message } = json as { error?: unknown; message?: unknown };
-    const words = error ?? message;
-    return typeof words === 'string' ? words : null;
-  } catch {
-    return null;
-  }
-}
-
 /** The codes that say more than a status does; null for the rest. */
 function nameError(
   status: number,
-  said: Words,
+  said: ServerWords,
   subject: RequestSubject,
 ): { readonly code: LoadError['code']; readonly message: string } | null {
   const { endpoint, modelId, revision, path, hasToken } = subject;
   const page = modelPageUrl(endpoint, modelId);
   const words = said.message ?? '';
+  const quoted = said.message === null ? '' : ` The server says: "${said.message}"`;
   const notFound = {
     code: 'repository_not_found',
     message: `Looked for ${modelId} at ${endpoint}${hasToken ? '' : ', without a token'}. Check the spelling.`,
@@ -106,11 +107,22 @@ function nameError(
   } as const;
   const gated = {
     code: 'repository_gated',
-    message: hasToken
-      ? `The account of this token has no access to ${modelId} yet: ask for it at ${page}.`
-      : `Accept the terms of ${modelId} at ${page}.`,
+    message:
+      (hasToken
+        ? `The account of this token has no access to ${modelId} yet: ask for it at ${page}.`
+        : `Accept the terms of ${modelId} at ${page}.`) + quoted,
   } as const;
 
+  // Before the codes: the account may have access that this token of it is not allowed to use.
+  if (hasToken && (status === 401 || status === 403) && speaksOfPermissions(words)) {
+    const permission = /\bgated\b/i.test(words)
+      ? '"Read access to contents of all public gated repos you can access"'
+      : `read access to the contents of ${modelId}`;
+    return {
+      code: 'unauthorized',
+      message: `It lacks a permission: tick ${permission} in its settings at ${endpoint}/settings/tokens.${quoted}`,
+    };
+  }
   if (said.code === 'GatedRepo') return gated;
   if (said.code === 'RepoNotFound') return notFound;
   if (said.code === 'RevisionNotFound') return noRevision;
@@ -121,8 +133,7 @@ function nameError(
   if (status === 401 || status === 403) {
     if (/\bgated\b|access to model .* is restricted/i.test(words)) return gated;
     if (hasToken) {
-      const reason = words === '' ? '' : ` The server says: "${words}".`;
-      return { code: 'unauthorized', message: `Asked ${endpoint} for ${modelId}.${reason} Check or renew the token.` };
+      return { code: 'unauthorized', message: `Asked ${endpoint} for ${modelId}. Check or renew the token.${quoted}` };
     }
     return status === 401 ? notFound : null;
   }
@@ -133,6 +144,13 @@ function nameError(
     return notFound;
   }
   return null;
+}
+
+/** Of what a token may do, not of who its owner is. */
+function speaksOfPermissions(words: string): boolean {
+  return /fine-grained|token settings|\btoken\b.*\b(permission|scope)s?\b|\b(permission|scope)s?\b.*\btoken\b/i.test(
+    words,
+  );
 }
 
 function describe(subject: RequestSubject): string {

@@ -6,7 +6,8 @@
  * moment fall back); with something to fall back on, nobody waits long for a dead line.
  */
 import { throwIfAborted } from '../base/abort.ts';
-import { isTransient, type RetryOptions } from '../base/retry.ts';
+import { describeRetry } from '../base/retry-words.ts';
+import { isRateLimited, isTransient, type RetryOptions } from '../base/retry.ts';
 import type { ResolveRecords } from '../contract/cache-records.ts';
 import { isLoadError, LoadError } from '../contract/errors.ts';
 import type { Snapshot } from '../contract/snapshot.ts';
@@ -94,6 +95,7 @@ export async function record(snapshot: Snapshot, deps: LastKnownDeps): Promise<v
 
 /** Patience for what there is nothing instead of, little of it otherwise. */
 export function askOptions(deps: LastKnownDeps, hasFallback: boolean): AskOptions {
+  let lastNotice = '';
   return {
     signal: deps.signal,
     timeoutMs: hasFallback ? TIMEOUT_WITH_FALLBACK_MS : TIMEOUT_MS,
@@ -104,9 +106,12 @@ export function askOptions(deps: LastKnownDeps, hasFallback: boolean): AskOption
       // With a commit to fall back on, a dead line is answered from the cache at once.
       isRetryable: (error) =>
         isTransient(error) && !(hasFallback && isLoadError(error) && error.code === 'network_unreachable'),
-      onRetry: ({ error, delayMs }) => {
-        const reason = error instanceof Error ? error.message : String(error);
-        deps.onNotice?.(`${reason} Trying again in ${(delayMs / 1000).toFixed(1)} s.`);
+      onRetry: (failure) => {
+        const notice = describeRetry(failure);
+        // Requests side by side are told to wait until the same time.
+        const isKnown = isRateLimited(failure.error) && notice === lastNotice;
+        lastNotice = notice;
+        if (!isKnown) deps.onNotice?.(notice);
       },
     },
   };

@@ -63,7 +63,9 @@ export async function withRepository<T>(
     );
     const service = await starting;
     throwIfAborted(signal);
-    const files = await service.openSnapshot(snapshot, chooseAccess(snapshot, run.source));
+    const files = await service.openSnapshot(snapshot, chooseAccess(snapshot, run.source), (notice) =>
+      log.notice('fetch', notice),
+    );
     return await work({ snapshot, files });
   } finally {
     await starting.then(

@@ -33,6 +33,8 @@ const ADVICE: Readonly<Record<ErrorCode, string>> = {
   tokenizer_missing: 'Choose a repository that holds a tokenizer.json.',
   network_unreachable: CONNECTION,
   http_status: 'Try again in a moment: what was downloaded is kept.',
+  rate_limited:
+    'Load again after that time: what was downloaded is kept. A hub often allows more with an access token (under “Hub”).',
   range_invalid: 'A proxy or mirror may be in the way: try another endpoint under “Hub”.',
   file_changed: 'Load again, to take the file as it is now.',
   size_mismatch: 'Load again; if it stays so, the repository or a proxy is at fault.',

@@ -124,6 +124,7 @@ function replace(fault: Fault, answer: Answer): Answer {
 function corsHeaders(exchange: Exchange): Record<string, string> {
   const { fault, cors } = exchange;
   if (fault?.type === 'noCors' || (fault?.type === 'expired' && fault.cors === false)) return {};
+  if (fault?.type === 'status' && fault.exposed === true) return { ...cors, 'Access-Control-Expose-Headers': '*' };
   if (fault?.type !== 'hiddenHeaders') return { ...cors };
   return Object.fromEntries(Object.entries(cors).filter(([name]) => name !== 'Access-Control-Expose-Headers'));
 }

@@ -19,6 +19,8 @@ export type Fault =
       readonly status: number;
       readonly retryAfterSeconds?: number;
       readonly headers?: Readonly<Record<string, string>>;
+      /** Pages may read these headers too. Default false: the hub does not expose them. */
+      readonly exposed?: boolean;
       readonly body?: string;
     }
   /** 200 and the whole body where a range was asked. */

@@ -35,6 +35,8 @@ export interface RepositorySpec {
   readonly disabled?: boolean;
   /** Access tokens that may read this repository. Every token named anywhere is a valid token. */
   readonly tokens?: readonly string[];
+  /** Fine-grained tokens of people who may read this repository, made without the permission to read gated ones. */
+  readonly tokensWithoutPermission?: readonly string[];
   /** The repository moved: everything redirects (307) to this id. */
   readonly renamedTo?: string;
   /** A hostile listing: entries put behind the real ones as they are, and a commit that is none. */

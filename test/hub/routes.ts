@@ -246,7 +246,9 @@ function findRepository(
   url: URL | null,
 ): Repository | Answer {
   const token = readToken(headers);
-  const valid = [...context.repositories.values()].some((each) => token !== null && each.spec.tokens?.includes(token));
+  const valid = [...context.repositories.values()].some(
+    ({ spec }) => token !== null && [spec.tokens, spec.tokensWithoutPermission].some((known) => known?.includes(token)),
+  );
   if (token !== null && !valid) return answerError(401, 'Invalid credentials in Authorization header', null);
   const repository = context.repositories.get(id);
   const hidden = repository?.spec.private === true && !(token !== null && repository.spec.tokens?.includes(token));
@@ -266,6 +268,13 @@ function checkGate(repository: Repository, headers: IncomingHttpHeaders): Answer
   if (spec.disabled === true) return answerError(403, 'Access to this resource is disabled.', null);
   const token = readToken(headers);
   if (spec.gated === undefined || (token !== null && spec.tokens?.includes(token))) return null;
+  if (token !== null && spec.tokensWithoutPermission?.includes(token)) {
+    return answerError(
+      403,
+      'Please enable access to public gated repositories in your fine-grained token settings to view this repository.',
+      null,
+    );
+  }
   const message = `Access to model ${id} is restricted`;
   return token === null
     ? answerError(401, `${message}. You must have access to it and be authenticated to access it.`, 'GatedRepo')

@@ -7,6 +7,8 @@
  */
 import type { BufferPool } from '../../base/buffer-pool.ts';
 import type { RestartedFile } from '../../contract/cache.ts';
+import { describeRetry } from '../../base/retry-words.ts';
+import { isRateLimited } from '../../base/retry.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { SnapshotFile } from '../../contract/snapshot.ts';
 import { missingIntervals } from '../../store/intervals.ts';
@@ -15,6 +17,7 @@ import type { PartialBlob } from '../../store/partial-blob.ts';
 import type { ConnectionBudget } from './connection-budget.ts';
 import type { ConnectionPool, PoolRequest } from './connection-pool.ts';
 import { isOtherVersion, readAnnouncedVersion } from './file-version.ts';
+import type { HostPauses } from './host-pauses.ts';
 import type { RangeAnswer } from './range-request.ts';
 import type { RangeSizer } from './range-sizer.ts';
 import { transferRange } from './transfer-range.ts';
@@ -26,6 +29,7 @@ export interface RequestDeps {
   readonly pool: ConnectionPool;
   readonly sizer: RangeSizer;
   readonly budget: ConnectionBudget;
+  readonly pauses: HostPauses;
   readonly buffers: BufferPool;
   readonly tuning: FetchTuning;
 }
@@ -94,7 +98,8 @@ export class BlobRequests {
   take(findGap: (asked: Iterable<Interval>, maxBytes: number) => Interval | null): PoolRequest | null {
     if (this.#stopping || this.#streaming) return null;
     if (this.#server.wholeOnly && this.#running.size > 0) return null;
-    const { sizer, budget } = this.#deps;
+    const { sizer, budget, pauses } = this.#deps;
+    if (pauses.isPaused(this.#server.directUrl ?? this.#origin.file.url)) return null;
     const range = findGap(this.#running, sizer.next(this.#size - this.#partial.doneBytes, budget.limit));
     if (!range) return null;
     const request: RunningRequest = {
@@ -161,6 +166,7 @@ export class BlobRequests {
         sink,
         tuning,
         signal: request.abort.signal,
+        onRetry: (failure) => this.#heedLimit(failure),
       });
       sizer.report(request.end - request.start, performance.now() - startMs);
     } catch (error) {
@@ -171,6 +177,14 @@ export class BlobRequests {
       if (this.#streaming === request) this.#streaming = null;
       this.#events.onChange();
     }
+  }
+
+  /** Whoever was refused waits by itself; what is not asked yet waits with it. */
+  #heedLimit(failure: { readonly error: unknown; readonly delayMs: number }): void {
+    const { error, delayMs } = failure;
+    if (!isRateLimited(error)) return;
+    const { origin } = error.detail;
+    if (typeof origin === 'string') this.#deps.pauses.pause(origin, delayMs, describeRetry(failure));
   }
 
   /** Whether an answer is of the version of the file that we have begun, and of the one that was looked up. */

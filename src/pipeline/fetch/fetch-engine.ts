@@ -18,6 +18,7 @@ import { BlobTransfer } from './blob-transfer.ts';
 import { createBodyBuffers } from './body-reader.ts';
 import { ConnectionBudget } from './connection-budget.ts';
 import { ConnectionPool } from './connection-pool.ts';
+import { HostPauses } from './host-pauses.ts';
 import { RangeSizer } from './range-sizer.ts';
 import { SnapshotSession } from './snapshot-session.ts';
 import type { FetchAccess, SessionDeps } from './snapshot-session.ts';
@@ -45,6 +46,7 @@ export type FetchWorkerApi = Pick<
 /** See the file's header. */
 export class FetchEngine {
   readonly #sessions = new Map<number, SnapshotSession>();
+  readonly #listeners = new Map<number, (message: string) => unknown>();
   readonly #operations = new Map<number, AbortController>();
   readonly #transfers = new Map<string, BlobTransfer>();
   readonly #buffers = createBodyBuffers();
@@ -69,10 +71,12 @@ export class FetchEngine {
     }
   }
 
-  async openSession(snapshot: Snapshot, access: FetchAccess): Promise<number> {
+  /** `onNotice` is a comlink proxy, and told what happens to requests while it happens. */
+  async openSession(snapshot: Snapshot, access: FetchAccess, onNotice: (message: string) => unknown): Promise<number> {
     const session = await SnapshotSession.open(await this.#getDeps(), snapshot, access);
     const id = this.#nextSession++;
     this.#sessions.set(id, session);
+    this.#listeners.set(id, onNotice);
     return id;
   }
 
@@ -135,6 +139,7 @@ export class FetchEngine {
   async closeSession(sessionId: number): Promise<void> {
     const session = this.#sessions.get(sessionId);
     this.#sessions.delete(sessionId);
+    this.#listeners.delete(sessionId);
     await session?.close();
   }
 
@@ -158,6 +163,8 @@ export class FetchEngine {
       () => undefined,
     );
     const budget = new ConnectionBudget(tuning.connections);
+    const pool = new ConnectionPool(tuning.connections, () => budget.limit);
+    const pauses = new HostPauses({ onPause: (message) => this.#tell(message), onEnd: () => pool.kick() });
     const transferDeps = {
       files,
       records,
@@ -165,7 +172,8 @@ export class FetchEngine {
       hashers: this.#hashers,
       buffers: this.#buffers,
       budget,
-      pool: new ConnectionPool(tuning.connections, () => budget.limit),
+      pool,
+      pauses,
       sizer: new RangeSizer(tuning),
       channel: new BlobChannel(),
     };
@@ -182,6 +190,15 @@ export class FetchEngine {
         return created;
       },
     };
+  }
+
+  /** A listener that fails must not fail what it listens to. */
+  #tell(message: string): void {
+    for (const listener of this.#listeners.values()) {
+      Promise.resolve(message)
+        .then(listener)
+        .catch(() => undefined);
+    }
   }
 
   async #operate<T>(operationId: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

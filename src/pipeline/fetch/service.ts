@@ -52,7 +52,8 @@ export interface SnapshotFiles {
 
 /** The fetch worker, as the pipeline uses it. */
 export interface FetchService {
-  openSnapshot(snapshot: Snapshot, access: FetchAccess): Promise<SnapshotFiles>;
+  /** `onNotice` is told why requests wait, and until when. */
+  openSnapshot(snapshot: Snapshot, access: FetchAccess, onNotice?: (message: string) => void): Promise<SnapshotFiles>;
   dispose(): Promise<void>;
 }
 
@@ -70,8 +71,9 @@ export async function openFetchService(worker: Worker, tuning: Partial<FetchTuni
     throw error;
   }
   return {
-    openSnapshot: async (snapshot, access) => {
-      const sessionId = await link.call((api) => api.openSession(snapshot, access));
+    openSnapshot: async (snapshot, access, onNotice) => {
+      const listener = Comlink.proxy((message: string) => onNotice?.(message));
+      const sessionId = await link.call((api) => api.openSession(snapshot, access, listener));
       return toSnapshotFiles(link, sessionId, snapshot);
     },
     dispose: async () => {

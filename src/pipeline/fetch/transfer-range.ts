@@ -7,7 +7,7 @@
  */
 import type { BufferPool } from '../../base/buffer-pool.ts';
 import { cleanUpAfter } from '../../base/clean-up.ts';
-import { retry } from '../../base/retry.ts';
+import { retry, type RetryOptions } from '../../base/retry.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
 import { BodyReader } from './body-reader.ts';
@@ -56,6 +56,8 @@ export interface RangeJob {
   readonly sink: RangeSink;
   readonly tuning: FetchTuning;
   readonly signal: AbortSignal;
+  /** Told before each wait. */
+  readonly onRetry?: RetryOptions['onRetry'];
 }
 
 /** See the file's header. @throws LoadError of the network, of HTTP and of the sink; `aborted` */
@@ -98,6 +100,7 @@ export async function transferRange(job: RangeJob): Promise<void> {
       attempts: tuning.maxAttempts,
       baseDelayMs: tuning.firstDelayMs,
       maxDelayMs: tuning.maxDelayMs,
+      onRetry: job.onRetry,
     },
   );
 }

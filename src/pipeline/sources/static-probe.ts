@@ -10,11 +10,11 @@
  * are (Fetch, "HTTP-network-or-cache fetch": `Accept-Encoding: identity`).
  */
 import { throwIfAborted } from '../../base/abort.ts';
-import { parseRetryAfterMs, retry } from '../../base/retry.ts';
+import { retry } from '../../base/retry.ts';
 import { send, type SendOptions } from '../../base/send.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
-import { isRetryableStatus } from '../../hub/response-error.ts';
+import { isRetryableStatus, statusError } from '../../hub/response-error.ts';
 import { parseContentRange } from '../fetch/range-request.ts';
 import type { AskOptions } from '../last-known.ts';
 
@@ -71,7 +71,7 @@ export async function probeFile(
 /** The whole of a small file. @throws LoadError as {@link probeFile} */
 export async function readSmallFile(url: string, options: AskOptions): Promise<Uint8Array<ArrayBuffer>> {
   return ask(url, {}, options, async (response) => {
-    if (!response.ok) throw statusError(url, response);
+    if (!response.ok) throw refuse(url, response);
     return readBytes(response);
   });
 }
@@ -90,7 +90,7 @@ async function ask<T>(
     const either = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal;
     try {
       const response = await send(url, { ...options, cache: 'no-store', signal: either });
-      if (isRetryableStatus(response.status)) throw statusError(url, response);
+      if (isRetryableStatus(response.status)) throw refuse(url, response);
       return await read(response);
     } catch (error) {
       if (isLoadError(error)) throw error;
@@ -105,7 +105,7 @@ async function ask<T>(
 
 function isAbsent(response: Response, absentStatuses: readonly number[]): boolean {
   if (absentStatuses.includes(response.status)) return true;
-  if (response.status !== 200 && response.status !== 206) throw statusError(response.url, response);
+  if (response.status !== 200 && response.status !== 206) throw refuse(response.url, response);
   // Servers of single-page apps answer 200 with the page for whatever is not there.
   return /^\s*(text\/html|application\/xhtml)/iu.test(response.headers.get('Content-Type') ?? '');
 }
@@ -172,12 +172,6 @@ function isSized(found: MaybeSized): found is FoundFile {
   return found.sizeBytes !== null;
 }
 
-function statusError(url: string, response: Response): LoadError {
-  const { status } = response;
-  const retryAfterMs = parseRetryAfterMs(response.headers.get('Retry-After'), Date.now());
-  return new LoadError('http_status', {
-    message: `${url} answered ${status}.`,
-    retryable: isRetryableStatus(status),
-    detail: { url, status, ...(retryAfterMs === null ? {} : { retryAfterMs }) },
-  });
+function refuse(url: string, response: Response): LoadError {
+  return statusError(response, url, url, null, { url });
 }

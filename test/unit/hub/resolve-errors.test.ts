@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { isLoadError } from '../../../src/contract/errors.ts';
 import { MemoryRecords } from './records.ts';
-import { failure, hub, OTHER_TOKEN, records, resolve, TOKEN, useHub } from './resolve-support.ts';
+import { FINE_GRAINED_TOKEN, failure, hub, OTHER_TOKEN, records, resolve, TOKEN, useHub } from './resolve-support.ts';
 
 useHub();
 
@@ -63,6 +63,44 @@ describe('one error per cause', () => {
     expect((await resolve({ modelId: 'acme/private' }, { token: TOKEN })).files).toHaveLength(3);
   });
 
+  test('repository_gated: what the server says is passed on', async () => {
+    const error = await failure(resolve({ modelId: 'acme/gated' }, { token: OTHER_TOKEN }));
+    expect(error.message).toContain('Access to model acme/gated is restricted and you are not in the authorized list.');
+  });
+
+  test('unauthorized: a token without a permission is told what to tick, in the words of the server and of its page', async () => {
+    const error = await failure(resolve({ modelId: 'acme/gated' }, { token: FINE_GRAINED_TOKEN }));
+    expect(error.code).toBe('unauthorized');
+    expect(error.message).toContain(
+      'Please enable access to public gated repositories in your fine-grained token settings',
+    );
+    expect(error.message).toContain('"Read access to contents of all public gated repos you can access"');
+    expect(error.message).toContain(`${hub.endpoint}/settings/tokens`);
+    expect(error.message).not.toMatch(/ask for/);
+  });
+
+  test.each([
+    ['control characters', { error: 'one\u0000\u001b[31m\r\ntwo\u202ethree\u200bfour' }, 'one [31m two three four'],
+    ['a book', { error: 'x'.repeat(10_000) }, `${'x'.repeat(299)}…`],
+    ['a list', { error: ['one', 'two', 'one'] }, 'one two'],
+    ['descriptions', { error: 'invalid_grant', error_description: 'It ran out.' }, 'invalid_grant It ran out.'],
+    ['messages', { errors: [{ message: 'one' }, { message: 'two' }] }, 'one two'],
+    ['no words', { error: { deep: 1 } }, undefined],
+  ])('what a server says in %s is one line of bounded length', async (_, body, expected) => {
+    hub.misbehave({ kinds: ['api'], fault: { type: 'json', status: 400, body } });
+    const error = await failure(resolve({ modelId: 'acme/tiny' }));
+    expect([error.code, error.detail['serverMessage']]).toEqual(['http_status', expected]);
+    if (expected !== undefined) expect(error.message).toContain(expected);
+  });
+
+  test('a page of HTML is no sentence', async () => {
+    const body = '<!doctype html><title>502 Bad Gateway</title>';
+    hub.misbehave({ kinds: ['api'], fault: { type: 'status', status: 502, body }, times: Infinity });
+    const error = await failure(resolve({ modelId: 'acme/tiny' }));
+    expect([error.code, error.retryable, error.detail['serverMessage']]).toEqual(['http_status', true, undefined]);
+    expect(error.message).not.toContain('<');
+  });
+
   test('repository_gated: a mirror without auth-check lists it; its files will tell', async () => {
     hub.misbehave({ path: 'auth-check', fault: { type: 'status', status: 404, body: 'Not Found' }, times: Infinity });
     expect((await resolve({ modelId: 'acme/gated' })).files).toHaveLength(3);
@@ -99,14 +137,45 @@ describe('one error per cause', () => {
     expect(hub.requests.entries).toHaveLength(4);
   });
 
-  test('http_status: 429 waits as long as Retry-After says, and gives up where that is too long', async () => {
-    hub.misbehave({ kinds: ['api'], fault: { type: 'status', status: 429, retryAfterSeconds: 1 } });
+  test.each([
+    ['Retry-After', { 'Retry-After': '1' }, 1_000],
+    ['RateLimit', { RateLimit: '"api";r=0;t=1', 'RateLimit-Policy': '"fixed window";"api";q=500;w=300' }, 2_000],
+    ['X-RateLimit-Reset', { 'X-RateLimit-Remaining': '0', 'X-RateLimit-Reset': '1' }, 2_000],
+  ])('rate_limited: waits as long as %s says, and says until when', async (_, headers, waitMs) => {
+    hub.misbehave({ kinds: ['api'], fault: { type: 'status', status: 429, headers } });
+    const notices: string[] = [];
     const before = performance.now();
-    await resolve({ modelId: 'acme/tiny' });
-    expect(performance.now() - before).toBeGreaterThan(950);
+    await resolve({ modelId: 'acme/tiny' }, { onNotice: (message) => notices.push(message) });
+    expect(performance.now() - before).toBeGreaterThan(waitMs - 50);
+    expect(notices).toEqual([
+      expect.stringMatching(/127\.0\.0\.1:\d+ asks to wait until \d\d:\d\d:\d\d: This is a test\.$/),
+    ]);
+  });
+
+  test('rate_limited: a wait ends with its cancel', async () => {
+    hub.misbehave({ kinds: ['api'], fault: { type: 'status', status: 429, headers: { RateLimit: '"api";r=0;t=55' } } });
+    const stop = new AbortController();
+    const resolving = resolve(
+      { modelId: 'acme/tiny' },
+      { signal: stop.signal, onNotice: () => setTimeout(() => stop.abort(), 10) },
+    );
+    expect((await failure(resolving)).code).toBe('aborted');
+    expect(hub.requests.entries).toHaveLength(1);
+  });
+
+  test('rate_limited: who would have to wait for an hour is told when to come back', async () => {
     hub.misbehave({ kinds: ['api'], fault: { type: 'status', status: 429, retryAfterSeconds: 3600 } });
-    const error = await failure(resolve({ modelId: 'acme/tiny' }, { records: new MemoryRecords() }));
-    expect([error.code, error.detail['retryAfterMs']]).toEqual(['http_status', 3_600_000]);
+    const error = await failure(resolve({ modelId: 'acme/tiny' }));
+    expect([error.code, error.retryable, error.detail['retryAfterMs']]).toEqual(['rate_limited', true, 3_600_000]);
+    expect(Math.abs(Number(error.detail['retryAtMs']) - Date.now() - 3_600_000)).toBeLessThan(10_000);
+    expect(error.message).toMatch(/asks to wait until .*\d\d:\d\d:\d\d/);
+    expect(hub.requests.entries).toHaveLength(1);
+  });
+
+  test('rate_limited: with a commit to fall back on, nobody waits', async () => {
+    const known = await resolve({ modelId: 'acme/tiny' });
+    hub.misbehave({ kinds: ['api'], fault: { type: 'status', status: 429, headers: { RateLimit: '"api";r=0;t=55' } } });
+    expect(await resolve({ modelId: 'acme/tiny' })).toMatchObject({ commit: known.commit, offline: true });
   });
 
   test('an answer cut in the middle is repeated', async () => {

@@ -10,6 +10,7 @@ import { type Hub, startHub } from '../../hub/index.ts';
 import { MemoryRecords } from './records.ts';
 
 export const TOKEN = 'hf_secretsecret';
+export const FINE_GRAINED_TOKEN = 'hf_finefine';
 export const OTHER_TOKEN = 'hf_otherother';
 export const files = { 'config.json': '{}', 'model.safetensors': new Uint8Array(100), 'a b/ü#?%.txt': 'x' };
 export let hub: Hub;
@@ -20,7 +21,12 @@ export function useHub(): void {
     hub = await startHub({
       repositories: {
         'acme/tiny': { main: { files }, revisions: { 'refs/pr/1': { files: { 'config.json': '{"pr":1}' } } } },
-        'acme/gated': { main: { files }, gated: 'manual', tokens: [TOKEN] },
+        'acme/gated': {
+          main: { files },
+          gated: 'manual',
+          tokens: [TOKEN],
+          tokensWithoutPermission: [FINE_GRAINED_TOKEN],
+        },
         'acme/private': { main: { files }, private: true, tokens: [TOKEN] },
         'acme/other': { main: { files }, private: true, tokens: [OTHER_TOKEN] },
         'acme/disabled': { main: { files }, disabled: true },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseRetryAfterMs, retry } from '../../../src/base/retry.ts';
+import { retry } from '../../../src/base/retry.ts';
 import { LoadError } from '../../../src/contract/errors.ts';
 import { parseNextLink } from '../../../src/hub/link-header.ts';
 
@@ -74,13 +74,33 @@ describe('retry', () => {
     expect([calls, listeners]).toEqual([2, 0]);
   });
 
-  test('Retry-After: seconds, dates, nonsense', () => {
-    const now = Date.parse('2026-01-01T00:00:00Z');
-    expect(parseRetryAfterMs('7', now)).toBe(7000);
-    expect(parseRetryAfterMs('Thu, 01 Jan 2026 00:00:05 GMT', now)).toBe(5000);
-    expect(parseRetryAfterMs('Thu, 01 Jan 2025 00:00:05 GMT', now)).toBe(0);
-    expect(parseRetryAfterMs('soon', now)).toBeNull();
-    expect(parseRetryAfterMs(null, now)).toBeNull();
+  test('a server that asks to be asked less often and names no time is given five minutes in all', async () => {
+    const delays: number[] = [];
+    const limited = () => Promise.reject(new LoadError('rate_limited', { retryable: true }));
+    const abort = new AbortController();
+    const never = retry(limited, {
+      signal: abort.signal,
+      attempts: 4,
+      random: () => 0,
+      // Each wait is told and then skipped: the clock is not what is tested.
+      onRetry: ({ delayMs }) => delays.push(delayMs),
+      wait: () => Promise.resolve(),
+    });
+    await expect(never).rejects.toMatchObject({ code: 'rate_limited' });
+    expect(delays[0]).toBeGreaterThan(2_000);
+    expect(delays.reduce((sum, delay) => sum + delay, 0)).toBeGreaterThanOrEqual(300_000);
+  });
+
+  test('no wait for a server is longer than the bound, be it told or not', async () => {
+    for (const detail of [{ retryAfterMs: 2_500 }, {}]) {
+      let calls = 0;
+      const limited = () => {
+        calls++;
+        return Promise.reject(new LoadError('rate_limited', { retryable: true, detail }));
+      };
+      await expect(retry(limited, { maxServerDelayMs: 2_000 })).rejects.toMatchObject({ code: 'rate_limited' });
+      expect(calls).toBe(1);
+    }
   });
 });
 

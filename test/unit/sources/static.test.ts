@@ -202,6 +202,13 @@ describe('typed errors', () => {
     expect(server.seen.length).toBe(5);
   });
 
+  test('rate_limited: a server that says nothing of when to come back is asked for longer, then given up', async () => {
+    await serve({ status: 429 });
+    const error = await failure(resolve());
+    expect(error).toMatchObject({ code: 'rate_limited', retryable: true, detail: { status: 429 } });
+    expect(server.seen.length).toBeGreaterThan(5);
+  });
+
   test('network_unreachable, and aborted', async () => {
     await serve();
     const controller = new AbortController();

@@ -49,6 +49,7 @@ export class TabWorker {
   #snapshot: Snapshot | null = null;
   #files: SnapshotFiles | null = null;
   #stop = new AbortController();
+  readonly #notices: string[] = [];
 
   async start(tuning: Partial<FetchTuning>): Promise<void> {
     this.#worker = new Worker(new URL('../../../../workers/fetch.worker.ts', import.meta.url), { type: 'module' });
@@ -68,7 +69,10 @@ export class TabWorker {
     this.#snapshot = options.dropHashes
       ? { ...snapshot, files: snapshot.files.map((file) => ({ ...file, hash: null })) }
       : snapshot;
-    this.#files = await this.#getService().openSnapshot(this.#snapshot, { endpoint, token });
+    this.#notices.length = 0;
+    this.#files = await this.#getService().openSnapshot(this.#snapshot, { endpoint, token }, (notice) =>
+      this.#notices.push(notice),
+    );
     return snapshot.files.map((file) => file.path);
   }
 
@@ -97,6 +101,11 @@ export class TabWorker {
     } catch (error) {
       return { ...outcome, error: toErrorData(error), progress, elapsedMs: performance.now() - startMs };
     }
+  }
+
+  /** What was said of waits since the snapshot was opened. */
+  notices(): readonly string[] {
+    return this.#notices;
   }
 
   /** Cancels the running download and everything else that was given the signal. */
