@@ -25,7 +25,18 @@ export interface GenerateOptions {
   readonly top_k?: number;
   /** Keep the smallest set of tokens whose probabilities reach p, 0 < p ≤ 1. */
   readonly top_p?: number;
+  /** Drop tokens that are less likely than this share of the likeliest one's probability, 0 ≤ p ≤ 1. */
+  readonly min_p?: number;
+  /** > 0; above 1 it makes tokens that came before, in the prompt too, less likely. */
   readonly repetition_penalty?: number;
+  /** > 0: no sequence of so many tokens comes twice, the prompt included. */
+  readonly no_repeat_ngram_size?: number;
+  /** Token ids that are never chosen. */
+  readonly suppress_tokens?: readonly number[];
+  /** Token ids that are not chosen as the first token. */
+  readonly begin_suppress_tokens?: readonly number[];
+  /** Sequences of token ids that never come; an end token alone is none. */
+  readonly bad_words_ids?: readonly (readonly number[])[];
   /** Makes sampling repeatable: the same seed, prompt and options give the same tokens. */
   readonly seed?: number;
   /** Text that ends the answer; it is not part of it. */
@@ -35,7 +46,7 @@ export interface GenerateOptions {
 /** One step of a generation. */
 export interface GeneratedToken {
   readonly id: number;
-  /** The text that this token completed; empty while a character or word is still open. */
+  /** The text that this token completed; empty while a character is still open, and for an end token. */
   readonly text: string;
 }
 

@@ -22,6 +22,7 @@ import { summarizePlan } from './plan/summary.ts';
 import { withRepository } from './repository.ts';
 import type { Repository, RepositoryRequest } from './repository.ts';
 import { CachedDecoder } from './serve/cached-decoder.ts';
+import { readGenerationDefaults } from './serve/generation-defaults.ts';
 import { ServedModel } from './serve/served-model.ts';
 import { TextTokenizer } from './serve/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
@@ -116,6 +117,8 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
     );
     log.start('serve');
     const texts = await readTexts(repository, signal);
+    const generation = readGenerationDefaults(texts.generationConfig, texts.config);
+    for (const notice of [...texts.notices, ...generation.notices]) log.notice('serve', notice);
     const transformers = await loadTransformers();
     const tokenizer = new TextTokenizer(transformers, texts.tokenizer);
     throwIfAborted(signal);
@@ -156,6 +159,7 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
       decoder,
       config: texts.config,
       generationConfig: texts.generationConfig,
+      defaults: generation.defaults,
       tokenizer,
       info: describeModel(plan, tokenizer),
       report,

@@ -26,7 +26,7 @@ for (const name of MODELS) {
     expect(await model.evaluate(({ report }) => report.notices)).toEqual([]);
     const onGpu = await generate(model, inputIds, options);
     expect(onGpu).toMatchObject({ ids: [...ids], report: { path: 'gpu', newTokens: ids.length } });
-    const inJs = await generate(await load(app, openHub, name, { config: VIA_TRANSFORMERS }), inputIds, options);
+    const inJs = await generate(await load(app, openHub, name, { generation: VIA_TRANSFORMERS }), inputIds, options);
     expect(inJs).toMatchObject({ ids: [...ids], report: { path: 'transformers', newTokens: ids.length } });
   });
 }
@@ -34,7 +34,7 @@ for (const name of MODELS) {
 test('quantised weights: the same greedy ids on both paths @long', async ({ app, openHub }) => {
   const options = { max_new_tokens: 100 };
   const onGpu = await generate(await load(app, openHub, 'tiny-qwen2-tied', { dtype: 'q4' }), PROMPT, options);
-  const changes = { dtype: 'q4', config: VIA_TRANSFORMERS } as const;
+  const changes = { dtype: 'q4', generation: VIA_TRANSFORMERS } as const;
   const inJs = await generate(await load(app, openHub, 'tiny-qwen2-tied', changes), PROMPT, options);
   expect([onGpu.report.path, inJs.report.path]).toEqual(['gpu', 'transformers']);
   expect(onGpu.ids).toEqual(inJs.ids);
@@ -49,7 +49,7 @@ test('the same request gives the same tokens on both paths: seeds, penalty, ends
   const end = greedy.ids.findIndex((id, index) => index > 20 && greedy.ids.indexOf(id) === index);
   const generation = { eos_token_id: [greedy.ids[end], 2] };
   const onGpu = await load(app, openHub, 'tiny-llama', { generation });
-  const inJs = await load(app, openHub, 'tiny-llama', { generation, config: VIA_TRANSFORMERS });
+  const inJs = await load(app, openHub, 'tiny-llama', { generation: { ...generation, ...VIA_TRANSFORMERS } });
   const requests: { prompt: number[]; options: GenerateCallOptions }[] = [
     { prompt: PROMPT, options: { max_new_tokens: 60 } },
     { prompt: PROMPT, options: { max_new_tokens: 60, min_new_tokens: 60 } },
@@ -170,8 +170,8 @@ async function expectReplay(app: Page, model: JSHandle<Model>): Promise<void> {
   expect((await count()) - forPrompt).toBeLessThanOrEqual(forPrompt + 10);
 }
 
-/** A setting of config.json that the token loop leaves to transformers.js, and that changes no token here. */
-const VIA_TRANSFORMERS = { min_length: 1 };
+/** A setting of generation_config.json that the token loop leaves to transformers.js, and that changes no token here. */
+const VIA_TRANSFORMERS = { bad_words_ids: [Array<number>(9).fill(0)] };
 
 interface Generated {
   readonly ids: number[];

@@ -18,7 +18,7 @@ import { ALL_DTYPES, chooseDevice, chooseDtype, chooseOtherDevice, type DtypeQue
 import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
 import { chooseKvType, type WeightLayout } from './encoding.ts';
 import { matchTensors } from './match-tensors.ts';
-import { type ReadAll, readConfigs } from './read-config.ts';
+import { type ReadAll, readConfig } from './read-config.ts';
 import { readTensorTable, type ReadRange } from './read-headers.ts';
 import { type ModelSizing, sizeModel, type SizingInput, toDtypeFit, toPlannedLimits } from './size-model.ts';
 import { cutSources } from './split-rows.ts';
@@ -127,7 +127,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
 }
 
 async function readShape({ snapshot, readAll }: PlanInput): Promise<{ blueprint: Blueprint; shape: DecoderShape }> {
-  const { config } = await readConfigs(snapshot, readAll);
+  const config = await readConfig(snapshot, readAll);
   const blueprint = findBlueprint(config);
   return { blueprint, shape: blueprint.readShape(config) };
 }

@@ -16,19 +16,10 @@ const MAX_CONFIG_BYTES = 2 ** 20;
 /** The same for an index: 64 MiB name about 500,000 tensors. */
 const MAX_INDEX_BYTES = 64 * 2 ** 20;
 
-/**
- * config.json, and generation_config.json where there is one (read here so that a damaged one is found before any download).
- * @throws LoadError `file_not_found`, `config_invalid`
- */
-export async function readConfigs(
-  snapshot: Snapshot,
-  readAll: ReadAll,
-): Promise<{ readonly config: JsonObject; readonly generationConfig: JsonObject | null }> {
-  const [config, generationConfig] = await Promise.all([
-    readJsonObject(snapshot, 'config.json', readAll),
-    readJsonObject(snapshot, 'generation_config.json', readAll),
-  ]);
-  if (config) return { config, generationConfig };
+/** config.json. @throws LoadError `file_not_found`, `config_invalid` */
+export async function readConfig(snapshot: Snapshot, readAll: ReadAll): Promise<JsonObject> {
+  const config = await readJsonObject(snapshot, 'config.json', readAll);
+  if (config) return config;
   throw new LoadError('file_not_found', {
     message: `${snapshot.modelId} has no config.json at commit ${snapshot.commit}.`,
     detail: { file: 'config.json', modelId: snapshot.modelId, commit: snapshot.commit },

@@ -16,6 +16,7 @@ import { raceAbort, throwIfAborted } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
 import type { GenerateSettings } from './generate-settings.ts';
 import type { GenerationOutput } from './generation-output.ts';
+import { listForbidden } from './generation-path.ts';
 import type { GeneratorParts } from './generator-parts.ts';
 
 /**
@@ -44,8 +45,10 @@ export async function generateOnDevice(
   output: GenerationOutput,
   signal: AbortSignal,
 ): Promise<DeviceGeneration> {
-  const { maxNewTokens, minNewTokens, sampling, repetitionPenalty, eosIds } = settings;
-  const rule = { repetitionPenalty, sampling, forbiddenIds: minNewTokens > 0 ? [...eosIds] : [] };
+  const { maxNewTokens, sampling, repetitionPenalty, eosIds } = settings;
+  const [forbidden = { ids: [], steps: 0 }, ...others] = listForbidden(settings);
+  assert(others.length === 0, 'such settings take another path');
+  const rule = { repetitionPenalty, sampling, forbiddenIds: forbidden.ids };
   const loop = decoder.tokenLoop;
   assert(loop, 'there is no token loop');
   await decoder.prefillFor(promptIds, signal);
@@ -58,7 +61,7 @@ export async function generateOnDevice(
   let ranCount = 0; // of the chosen tokens
   let bookedCount = 0; // of these, those that the decoder knows of
   const choose = (): void => {
-    const step = { position: promptIds.length + chosenCount, draw: draw(), forbid: chosenCount < minNewTokens };
+    const step = { position: promptIds.length + chosenCount, draw: draw(), forbid: chosenCount < forbidden.steps };
     pending.push(loop.choose(step));
     chosenCount++;
   };

@@ -2,11 +2,11 @@
  * What comes out of a generation, whatever chose the tokens: text to the caller, and when and why it is over.
  *
  * In: token ids in order. Out: {@link GeneratedToken}s, then a {@link FinishReason}. Guarantees: nothing is emitted after the
- * end; ids that were computed beyond it are no part of the result.
+ * end; an end token has no text; ids that were computed beyond it are no part of the result.
  */
 import type { FinishReason, GeneratedToken } from '../../contract/generate.ts';
 import type { GenerateSettings } from './generate-settings.ts';
-import { TextStream } from './text-stream.ts';
+import type { TextStream } from './text-stream.ts';
 
 /** See the file's header. */
 export class GenerationOutput {
@@ -17,13 +17,8 @@ export class GenerationOutput {
   #finishReason: FinishReason | null = null;
   #contextNote: string | null = null;
 
-  constructor(
-    decodeText: (ids: readonly number[]) => string,
-    promptIds: readonly number[],
-    settings: GenerateSettings,
-    onToken: (token: GeneratedToken) => void,
-  ) {
-    this.#text = new TextStream(decodeText, promptIds, settings.stops);
+  constructor(text: TextStream, settings: GenerateSettings, onToken: (token: GeneratedToken) => void) {
+    this.#text = text;
     this.#settings = settings;
     this.#onToken = onToken;
   }
@@ -55,7 +50,8 @@ export class GenerationOutput {
     const isEos = eosIds.has(id);
     const isLong = this.#newTokens === maxNewTokens;
     const isFull = isLong || this.#contextNote !== null;
-    const text = this.#text.push(id, isEos || isFull);
+    // An end token says that the answer is over, and is no part of it, special or not.
+    const text = isEos ? this.#text.end() : this.#text.push(id, isFull);
     if (this.#text.stopped) this.#finishReason = 'stop';
     else if (isEos) this.#finishReason = 'eos';
     else if (isFull) this.#finishReason = isLong && !limitedByContext ? 'length' : 'context';

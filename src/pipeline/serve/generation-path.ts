@@ -3,10 +3,10 @@
  *
  * In: what is asked for and what there is. Out: the path, and why. Pure: the one place where this is decided.
  *
- * The token loop covers every option of {@link GenerateOptions}: greedy and sampled choice, temperature, top-k, top-p, seed,
- * repetition penalty, min_new_tokens, end tokens and stop strings. Left to transformers.js: devices without the loop
- * (WebAssembly, or a GPU that failed to capture), more end tokens to suppress than the loop takes, and settings that
- * transformers.js's `generate()` reads from config.json, where older repositories keep them.
+ * The token loop covers greedy and sampled choice, temperature, top-k, top-p, seed, repetition penalty, end tokens, stop
+ * strings, and one short list of tokens that may not be chosen for a number of steps. Left to transformers.js: devices without
+ * the loop (WebAssembly, or a GPU that failed to capture), longer or several such lists, and rules that look at more than the
+ * last logits.
  */
 import type { GenerationPath } from '../../contract/generate.ts';
 import { MAX_FORBIDDEN_IDS } from '../../runtime/decoder.ts';
@@ -18,63 +18,42 @@ export interface PathChoice {
   readonly reason: string;
 }
 
-/** See the file's header. `config` is config.json; `loopObstacle` says why there is no token loop, null where there is one. */
-export function chooseGenerationPath(
-  settings: Pick<GenerateSettings, 'minNewTokens' | 'eosIds'>,
-  config: Readonly<Record<string, unknown>>,
-  loopObstacle: string | null,
-): PathChoice {
-  if (loopObstacle !== null) return { path: 'transformers', reason: loopObstacle };
-  if (settings.minNewTokens > 0 && settings.eosIds.size > MAX_FORBIDDEN_IDS) {
-    return { path: 'transformers', reason: `min_new_tokens would suppress ${settings.eosIds.size} end tokens` };
-  }
-  const special = findSpecialSetting(config);
-  if (special !== null) return { path: 'transformers', reason: `config.json sets ${special}` };
-  return { path: 'gpu', reason: 'everything that is asked for is covered' };
+/** Tokens that may not be chosen in the first steps. */
+export interface ForbiddenTokens {
+  readonly ids: readonly number[];
+  /** Infinity for ever. */
+  readonly steps: number;
 }
 
-/** Keys under which transformers.js looks for a decoder's settings, besides the config itself. */
-const NESTED_CONFIGS = ['decoder', 'generator', 'text_config'];
+/** See the file's header. `loopObstacle` says why there is no token loop, null where there is one. */
+export function chooseGenerationPath(settings: GenerateSettings, loopObstacle: string | null): PathChoice {
+  const obstacle = loopObstacle ?? findUncovered(settings);
+  return obstacle === null
+    ? { path: 'gpu', reason: 'everything that is asked for is covered' }
+    : { path: 'transformers', reason: obstacle };
+}
 
-/** Settings that change which tokens are chosen, each with the values that do. */
-const SPECIAL_SETTINGS: Readonly<Record<string, (value: unknown) => boolean>> = {
-  num_beams: isAbove(1),
-  num_beam_groups: isAbove(1),
-  num_return_sequences: isAbove(1),
-  no_repeat_ngram_size: isAbove(0),
-  encoder_no_repeat_ngram_size: isAbove(0),
-  min_length: isAbove(0),
-  guidance_scale: isAbove(1),
-  penalty_alpha: isAbove(0),
-  bad_words_ids: isList,
-  force_words_ids: isList,
-  suppress_tokens: isList,
-  begin_suppress_tokens: isList,
-  forced_decoder_ids: isList,
-  forced_bos_token_id: isGiven,
-  forced_eos_token_id: isGiven,
-};
+/** All tokens that `settings` forbid, by how long they do; the token loop takes one such list. */
+export function listForbidden(settings: GenerateSettings): readonly ForbiddenTokens[] {
+  const { suppressedIds, beginSuppressedIds, minNewTokens, eosIds } = settings;
+  const lists = [
+    { ids: suppressedIds, steps: Infinity },
+    { ids: beginSuppressedIds, steps: 1 },
+    { ids: [...eosIds], steps: minNewTokens },
+  ];
+  return lists.filter(({ ids, steps }) => ids.length > 0 && steps > 0);
+}
 
-function findSpecialSetting(config: Readonly<Record<string, unknown>>): string | null {
-  const places = [config, ...NESTED_CONFIGS.map((key) => config[key]).filter(isRecord)];
-  for (const place of places) {
-    for (const [key, matters] of Object.entries(SPECIAL_SETTINGS)) if (matters(place[key])) return key;
-  }
+/** What the token loop has no means for; null where there is nothing. */
+function findUncovered(settings: GenerateSettings): string | null {
+  if (settings.noRepeatNgramSize > 0) return 'no_repeat_ngram_size is set';
+  if (settings.badWordsIds.length > 0) return 'bad_words_ids is set';
+  if (settings.forcedBosId !== null) return 'forced_bos_token_id is set';
+  if (settings.forcedEosId !== null) return 'forced_eos_token_id is set';
+  if (settings.sampling !== null && settings.sampling.minP > 0) return 'min_p is set';
+  const forbidden = listForbidden(settings);
+  const count = forbidden.reduce((sum, { ids }) => sum + ids.length, 0);
+  if (forbidden.length > 1) return 'tokens are suppressed for different numbers of steps';
+  if (count > MAX_FORBIDDEN_IDS) return `${count} tokens are suppressed`;
   return null;
-}
-
-function isAbove(limit: number): (value: unknown) => boolean {
-  return (value) => typeof value === 'number' && value > limit;
-}
-
-function isList(value: unknown): boolean {
-  return Array.isArray(value) && value.length > 0;
-}
-
-function isGiven(value: unknown): boolean {
-  return value !== undefined && value !== null;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

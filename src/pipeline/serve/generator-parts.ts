@@ -4,6 +4,7 @@
 import type { Ort } from '../../runtime/onnxruntime.ts';
 import type { Transformers } from '../../runtime/transformers.ts';
 import type { CachedDecoder } from './cached-decoder.ts';
+import type { IdDecoder } from './token-decoder.ts';
 
 /** See the file's header. */
 export interface GeneratorParts {
@@ -13,5 +14,6 @@ export interface GeneratorParts {
   /** config.json, as transformers.js takes it. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly vocabSize: number;
-  readonly decodeText: (ids: readonly number[]) => string;
+  /** Begins a text of tokens. */
+  readonly openText: () => IdDecoder;
 }

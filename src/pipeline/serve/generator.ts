@@ -14,6 +14,7 @@ import { chooseGenerationPath } from './generation-path.ts';
 import type { PathChoice } from './generation-path.ts';
 import type { GeneratorParts } from './generator-parts.ts';
 import { makeRandom } from './random.ts';
+import { TextStream } from './text-stream.ts';
 import { generateWithTransformers } from './transformers-generation.ts';
 
 /** How a generation ended. */
@@ -38,10 +39,11 @@ export async function runGeneration(
   onToken: (token: GeneratedToken) => void,
   signal: AbortSignal,
 ): Promise<GeneratorResult> {
-  const output = new GenerationOutput(parts.decodeText, promptIds, settings, onToken);
+  const text = new TextStream(parts.openText, promptIds, settings.stops);
+  const output = new GenerationOutput(text, settings, onToken);
   // Of one generation, whatever path it is on.
   const draw = settings.sampling === null ? () => 0 : makeRandom(parts.transformers, settings.seed);
-  const choice = chooseGenerationPath(settings, parts.config, parts.decoder.tokenLoopObstacle);
+  const choice = chooseGenerationPath(settings, parts.decoder.tokenLoopObstacle);
   const onDevice =
     choice.path === 'gpu' ? await generateOnDevice(parts, promptIds, settings, draw, output, signal) : null;
   const restIds = onDevice === null ? promptIds : onDevice.unfinishedIds;

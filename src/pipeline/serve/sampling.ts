@@ -1,10 +1,10 @@
 /**
- * Choosing a token from logits: temperature, top-k, top-p, with a seeded generator.
+ * Choosing a token from logits: temperature, top-k, top-p, min-p, with a seeded generator.
  *
  * In: logits [vocabSize] after transformers.js's own processors (penalties, forced tokens). Out: a token id. Ours because
- * transformers.js 4.3 has no top-p, runs a session of its own for top-k, and draws from one generator for the whole page,
+ * transformers.js 4.3 has neither top-p nor min-p, runs a session of its own for top-k, and draws from one generator for the whole page,
  * so that two conversations would disturb each other's seeds. The order of the steps is that of Hugging Face transformers:
- * temperature, then top-k, then top-p, then one draw.
+ * temperature, then top-k, then top-p, then min-p, then one draw.
  */
 
 /** How to choose. */
@@ -15,6 +15,8 @@ export interface SamplingSettings {
   readonly topK: number;
   /** 0 < p ≤ 1 */
   readonly topP: number;
+  /** Tokens less likely than this share of the likeliest one's probability are dropped; 0 keeps all. */
+  readonly minP: number;
 }
 
 /** A token id drawn from `logits`, [vocabSize], of which -Infinity means never. `random` gives numbers in [0, 1). */
@@ -22,7 +24,7 @@ export function sampleToken(logits: Float32Array, settings: SamplingSettings, ra
   const candidates = pickTopK(logits, settings.topK);
   const best = logits[candidates[0] ?? 0] ?? 0;
   const weights = candidates.map((id) => Math.exp(((logits[id] ?? -Infinity) - best) / settings.temperature));
-  const kept = countTopP(weights, settings.topP);
+  const kept = countMinP(weights, countTopP(weights, settings.topP), settings.minP);
   let rest = random() * sum(weights, kept);
   for (let index = 0; index < kept; index++) {
     rest -= weights[index] ?? 0;
@@ -72,6 +74,13 @@ function countTopP(weights: readonly number[], topP: number): number {
     if (reached >= wanted) return count + 1;
   }
   return weights.length;
+}
+
+/** How many of the first `count` weights (best first, and the best is 1) are at least `minP`; at least one. */
+function countMinP(weights: readonly number[], count: number, minP: number): number {
+  let kept = count;
+  while (kept > 1 && (weights[kept - 1] ?? 0) < minP) kept--;
+  return kept;
 }
 
 function sum(values: readonly number[], count: number): number {

@@ -7,16 +7,20 @@
 import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../../contract/generate.ts';
 import type { ModelInfo, LoadReport } from '../../contract/load.ts';
 import type { DeviceMemory } from '../../contract/memory.ts';
+import { listEndTokens } from './end-tokens.ts';
 import { completeSettings } from './generate-settings.ts';
 import { runGeneration } from './generator.ts';
+import type { GenerationDefaults } from './generation-defaults.ts';
 import type { GeneratorParts } from './generator-parts.ts';
 import type { TextTokenizer } from './text-tokenizer.ts';
 
 /** What stage 8 is made from. */
-export interface ServeParts extends Omit<GeneratorParts, 'decodeText' | 'vocabSize'> {
+export interface ServeParts extends Omit<GeneratorParts, 'openText' | 'vocabSize'> {
   readonly tokenizer: TextTokenizer;
-  /** generation_config.json over config.json's token ids. */
-  readonly generationConfig: Readonly<Record<string, unknown>>;
+  /** generation_config.json; null where there is none, or it is damaged. */
+  readonly generationConfig: Readonly<Record<string, unknown>> | null;
+  /** What the repository says of how to generate. */
+  readonly defaults: GenerationDefaults;
   readonly info: ModelInfo;
   readonly report: LoadReport;
 }
@@ -28,12 +32,14 @@ export class ServedModel {
   /** Resolves with the reason once its GPU device is lost; null where it has none. */
   readonly lost: Promise<string> | null;
   readonly #parts: ServeParts;
+  readonly #eosIds: ReadonlySet<number>;
   #released: Promise<void> | null = null;
 
   constructor(parts: ServeParts) {
     this.#parts = parts;
     this.info = parts.info;
     this.report = parts.report;
+    this.#eosIds = listEndTokens({ ...parts, tokenizerEosId: parts.tokenizer.eosId }, parts.info.vocabSize);
     this.lost = parts.decoder.gpu?.lost ?? null;
   }
 
@@ -48,16 +54,17 @@ export class ServedModel {
     signal: AbortSignal,
     startMs: number,
   ): Promise<GenerateReport> {
-    const { tokenizer, generationConfig, decoder } = this.#parts;
+    const { tokenizer, defaults, decoder } = this.#parts;
     const { vocabSize } = this.info;
     const promptIds = tokenizer.encodePrompt(prompt, vocabSize);
     const roomTokens = decoder.maxContextTokens - promptIds.length;
     if (roomTokens < 1) throw decoder.contextExceeded(promptIds.length, decoder.explainCeiling());
-    const settings = completeSettings(options, generationConfig, roomTokens);
+    const start = { defaults, eosIds: this.#eosIds, promptTokens: promptIds.length, roomTokens };
+    const settings = completeSettings(options, start);
     // For the prompt and a token; the answer grows the cache when it gets there, however much may be asked for.
     const obstacle = await decoder.makeRoom(promptIds, 1, signal);
     if (obstacle !== null) throw decoder.contextExceeded(promptIds.length, obstacle);
-    const generator = { ...this.#parts, vocabSize, decodeText: (ids: readonly number[]) => tokenizer.decode(ids) };
+    const generator = { ...this.#parts, vocabSize, openText: () => tokenizer.openText() };
     let firstTokenMs = 0;
     const result = await runGeneration(
       generator,

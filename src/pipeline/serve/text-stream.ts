@@ -1,32 +1,30 @@
 /**
  * Token ids → text, a token at a time.
  *
- * In: ids as they are generated, and a decode function. Out: for each id the text that it completed. Guarantees: the pieces
- * joined are what decoding all ids at once gives; nothing is emitted while a character is still open (byte-level tokens) or
- * while the text may be the beginning of a stop string; the cost of a token does not grow with the length of the text.
+ * In: ids as they are generated, and a decoder. Out: for each id the text that it completed. Guarantees: the pieces joined are
+ * what decoding the prompt and all ids at once adds to the text of the prompt; nothing is emitted while a later token can
+ * change it (an open character), or while it may be the beginning of a stop string; the cost of a token does not grow with the
+ * length of the text.
  */
-
-/** Ids before the prompt's end that give the first new token its context (a leading space is decoded away at the start). */
-const CONTEXT_IDS = 6;
-
-/** What tokenizers write for bytes that are no whole character yet. */
-const OPEN_CHARACTER = '\uFFFD';
+import type { IdDecoder } from './token-decoder.ts';
 
 /** See the file's header. */
 export class TextStream {
-  readonly #decode: (ids: number[]) => string;
+  readonly #decoder: IdDecoder;
   readonly #stops: readonly string[];
-  /** Ids of the window: those before `#readCount` have been turned into text. */
-  #window: number[];
-  #readCount: number;
+  /** Text of the prompt that the decoder still holds back; it is no part of the answer. */
+  #promptRest: string;
   #held = '';
   #stopped = false;
 
-  constructor(decode: (ids: number[]) => string, promptIds: readonly number[], stops: readonly string[]) {
-    this.#decode = decode;
+  /** `open` begins a text; the prompt gives the first new token its context (a space at the beginning may be decoded away). */
+  constructor(open: () => IdDecoder, promptIds: readonly number[], stops: readonly string[]) {
     this.#stops = stops.filter((stop) => stop !== '');
-    this.#window = promptIds.slice(-CONTEXT_IDS);
-    this.#readCount = this.#window.length;
+    this.#decoder = open();
+    const given = promptIds.map((id) => this.#decoder.push(id)).join('');
+    const prompt = open();
+    const whole = promptIds.map((id) => prompt.push(id)).join('') + prompt.end();
+    this.#promptRest = whole.slice(given.length);
   }
 
   /** Whether a stop string has come. */
@@ -37,19 +35,27 @@ export class TextStream {
   /** The text that `id` completes; all that was held back if it is the last. */
   push(id: number, isLast: boolean): string {
     if (this.#stopped) return '';
-    this.#window.push(id);
-    const before = this.#decodeWindow(this.#readCount);
-    const after = this.#decodeWindow(this.#window.length);
-    if (isLast || !after.endsWith(OPEN_CHARACTER)) {
-      this.#held += after.slice(before.length);
-      this.#window = this.#window.slice(this.#readCount);
-      this.#readCount = this.#window.length;
-    }
-    return this.#release(isLast);
+    this.#held += this.#dropPrompt(this.#decoder.push(id));
+    return isLast ? this.end() : this.#release(false);
   }
 
-  #decodeWindow(count: number): string {
-    return count === 0 ? '' : this.#decode(this.#window.slice(0, count));
+  /** All that was held back; no id may follow. */
+  end(): string {
+    if (this.#stopped) return '';
+    this.#held += this.#dropPrompt(this.#decoder.end());
+    return this.#release(true);
+  }
+
+  /** Where the prompt ended in an open character, its text turns out different: then all of it belongs to the answer. */
+  #dropPrompt(text: string): string {
+    const rest = this.#promptRest;
+    if (rest === '' || text === '') return text;
+    if (rest.length > text.length && rest.startsWith(text)) {
+      this.#promptRest = rest.slice(text.length);
+      return '';
+    }
+    this.#promptRest = '';
+    return text.startsWith(rest) ? text.slice(rest.length) : text;
   }
 
   #release(isLast: boolean): string {
@@ -57,9 +63,9 @@ export class TextStream {
     let end = this.#held.length;
     if (found.length > 0) {
       this.#stopped = true;
-      end = Math.min(...found);
+      end = found.reduce((first, index) => Math.min(first, index));
     } else if (!isLast) {
-      end -= Math.max(0, ...this.#stops.map((stop) => overlapLength(this.#held, stop)));
+      end -= this.#stops.reduce((longest, stop) => Math.max(longest, overlapLength(this.#held, stop)), 0);
     }
     const text = this.#held.slice(0, end);
     this.#held = this.#held.slice(end);

@@ -9,6 +9,8 @@ import type { ChatMessage, Prompt } from '../../contract/generate.ts';
 import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { Transformers } from '../../runtime/transformers.ts';
+import { TokenDecoder } from './token-decoder.ts';
+import type { IdDecoder } from './token-decoder.ts';
 
 /** What a tokenizer is made from. */
 export interface TokenizerParts {
@@ -22,10 +24,21 @@ export interface TokenizerParts {
 /** See the file's header. */
 export class TextTokenizer {
   readonly #tokenizer: PreTrainedTokenizer | null;
+  readonly #decoder: TokenDecoder | null;
 
   /** Null for a model that takes token ids only. @throws LoadError `tokenizer_invalid` */
   constructor(transformers: Transformers, parts: TokenizerParts | null) {
-    this.#tokenizer = parts === null ? null : makeTokenizer(transformers, parts);
+    if (parts === null) {
+      this.#tokenizer = null;
+      this.#decoder = null;
+      return;
+    }
+    const tokenizer = makeTokenizer(transformers, parts);
+    this.#tokenizer = tokenizer;
+    this.#decoder = new TokenDecoder(parts.tokenizer['decoder'], {
+      tokenOf: (id) => tokenizer._tokenizer.id_to_token(id),
+      specialTokens: new Set(tokenizer.all_special_tokens),
+    });
   }
 
   get available(): boolean {
@@ -36,29 +49,40 @@ export class TextTokenizer {
     return Boolean(this.#tokenizer?.chat_template);
   }
 
+  /** Id of the token that ends a text, as tokenizer_config.json names it; null where it names none. */
+  get eosId(): number | null {
+    return this.#tokenizer?.eos_token_id ?? null;
+  }
+
   /** Token ids of a prompt. @throws LoadError `tokenizer_missing`, `invalid_argument` */
   encodePrompt(prompt: Prompt, vocabSize: number): number[] {
     const ids =
-      typeof prompt === 'string'
-        ? this.#require().encode(prompt)
-        : isIds(prompt)
-          ? [...prompt]
-          : this.#encodeChat(prompt);
+      typeof prompt === 'string' ? this.#encodeText(prompt) : isIds(prompt) ? [...prompt] : this.#encodeChat(prompt);
     if (ids.length === 0) throw new LoadError('invalid_argument', { message: 'The prompt has no tokens.' });
-    const wrong = ids.find((id) => !Number.isSafeInteger(id) || id < 0 || id >= vocabSize);
-    if (wrong !== undefined) {
-      throw new LoadError('invalid_argument', {
-        message: `Token id ${wrong} is not in the vocabulary of ${vocabSize} entries.`,
-        detail: { id: wrong, vocabSize },
-      });
-    }
+    const wrong = ids.find((id) => !isTokenId(id) || id >= vocabSize);
+    if (wrong !== undefined) throw isTokenId(wrong) ? this.#beyondVocabulary(wrong, vocabSize) : notAnId(wrong);
     return ids;
   }
 
-  /** Text of some ids; special tokens are left out unless asked for. Empty where there is no tokenizer. */
+  /**
+   * Text of some ids; special tokens are left out unless asked for. Empty where there is no tokenizer; an id that it does not
+   * know has no text. @throws LoadError `invalid_argument` for what is no token id
+   */
   decode(ids: readonly number[], keepSpecialTokens = false): string {
-    if (this.#tokenizer === null || ids.length === 0) return '';
-    return this.#tokenizer.decode([...ids], { skip_special_tokens: !keepSpecialTokens });
+    const wrong = ids.find((id) => !isTokenId(id));
+    if (wrong !== undefined) throw notAnId(wrong);
+    return this.#decoder?.decode(ids, keepSpecialTokens) ?? '';
+  }
+
+  /** Begins a text of tokens that come one at a time; special tokens are left out. */
+  openText(): IdDecoder {
+    return this.#decoder?.open(false) ?? { push: () => '', end: () => '' };
+  }
+
+  #encodeText(text: string): number[] {
+    // A character that the vocabulary cannot write is left out, as tokenizers does where there is no token for the unknown.
+    const ids: readonly (number | undefined)[] = this.#require().encode(text);
+    return ids.filter((id) => id !== undefined);
   }
 
   #encodeChat(messages: readonly ChatMessage[]): number[] {
@@ -84,6 +108,16 @@ export class TextTokenizer {
     }
   }
 
+  /** A tokenizer may know more tokens than the model: some were added to it alone. */
+  #beyondVocabulary(id: number, vocabSize: number): LoadError {
+    const token = this.#tokenizer?._tokenizer.id_to_token(id);
+    const name = token === undefined ? '' : `, ${JSON.stringify(token)},`;
+    return new LoadError('invalid_argument', {
+      message: `Token id ${id}${name} is not in the model's vocabulary of ${vocabSize} entries. Take it out of the prompt.`,
+      detail: { id, vocabSize, ...(token === undefined ? {} : { token }) },
+    });
+  }
+
   #require(): PreTrainedTokenizer {
     if (this.#tokenizer === null) {
       throw new LoadError('tokenizer_missing', { message: 'Pass token ids instead of text.', stage: 'serve' });
@@ -105,6 +139,14 @@ function makeTokenizer(
       cause: error,
     });
   }
+}
+
+function isTokenId(id: number): boolean {
+  return Number.isSafeInteger(id) && id >= 0;
+}
+
+function notAnId(id: number): LoadError {
+  return new LoadError('invalid_argument', { message: `${id} is no token id.`, detail: { id } });
 }
 
 function isIds(prompt: readonly ChatMessage[] | readonly number[]): prompt is readonly number[] {

@@ -53,12 +53,7 @@ export async function generateWithTransformers(
   const inputs = new transformers.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]);
   await makeModel(parts, session).generate({
     inputs,
-    max_new_tokens: settings.maxNewTokens - output.newTokens,
-    min_new_tokens: Math.max(0, settings.minNewTokens - output.newTokens),
-    repetition_penalty: settings.repetitionPenalty,
-    eos_token_id: settings.eosIds.size > 0 ? [...settings.eosIds] : null,
-    // Sampling is done by our processor, after transformers.js's own; what is left to choose is the one token it leaves.
-    do_sample: false,
+    ...listKeywords(settings, output.newTokens),
     logits_processor: processors,
     stopping_criteria: [new Stop()],
     streamer: new Streamer(),
@@ -67,6 +62,35 @@ export async function generateWithTransformers(
   if (session.failure !== undefined) throw session.failure as Error;
   if (signal.aborted) throw abortedError(signal);
   return session.reusedTokens;
+}
+
+/**
+ * The settings in transformers.js's words, all of them: what is left out it would take from config.json. `newTokens` were
+ * generated already, on another path.
+ */
+function listKeywords(settings: GenerateSettings, newTokens: number): Readonly<Record<string, unknown>> {
+  const eosIds = [...settings.eosIds];
+  // As in transformers, and unlike transformers.js, an end token is no bad word.
+  const badWords = settings.badWordsIds.filter(([id, ...more]) => more.length > 0 || !settings.eosIds.has(id ?? -1));
+  return {
+    max_new_tokens: settings.maxNewTokens - newTokens,
+    min_new_tokens: Math.max(0, settings.minNewTokens - newTokens),
+    min_length: 0,
+    repetition_penalty: settings.repetitionPenalty,
+    no_repeat_ngram_size: settings.noRepeatNgramSize,
+    bad_words_ids: badWords.length > 0 ? badWords : null,
+    suppress_tokens: settings.suppressedIds.length > 0 ? settings.suppressedIds : null,
+    begin_suppress_tokens:
+      newTokens === 0 && settings.beginSuppressedIds.length > 0 ? settings.beginSuppressedIds : null,
+    forced_bos_token_id: settings.forcedBosId,
+    forced_eos_token_id: settings.forcedEosId,
+    eos_token_id: eosIds.length > 0 ? eosIds : null,
+    // Sampling is done by our processor, after transformers.js's own; what is left to choose is the one token it leaves.
+    do_sample: false,
+    num_beams: 1,
+    num_return_sequences: 1,
+    guidance_scale: null,
+  };
 }
 
 /**
@@ -98,7 +122,7 @@ class DecoderSession {
     const { ort, decoder, vocabSize } = this.#parts;
     let logits = new Float32Array(vocabSize);
     try {
-      this.#sequence.push(...Array.from(feeds['input_ids']?.data ?? [], Number));
+      for (const id of feeds['input_ids']?.data ?? []) this.#sequence.push(Number(id));
       await this.#makeRoom();
       logits = new Float32Array(await decoder.logitsFor(this.#sequence, this.#signal));
       if (this.reusedTokens < 0) this.reusedTokens = decoder.reusedTokens;

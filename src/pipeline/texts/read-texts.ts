@@ -4,7 +4,7 @@
  * In: a repository. Out: configs, a tokenizer that is complete, and the chat templates that count. Guarantees: nothing is read
  * that is larger than any real file of its kind.
  */
-import { LoadError } from '../../contract/errors.ts';
+import { ERROR_SENTENCES, isLoadError, LoadError } from '../../contract/errors.ts';
 import { completeTokenizer } from '../../formats/tokenizer/added-tokens.ts';
 import { chooseChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
@@ -19,24 +19,27 @@ import { templateName, TEXT_PATHS } from './text-files.ts';
 /** See the file's header. */
 export interface Texts {
   readonly config: JsonObject;
-  /** generation_config.json over the token ids that older repositories keep in config.json. */
-  readonly generationConfig: JsonObject;
+  /** Null also where it is damaged: nothing in it is needed, and a notice names it. */
+  readonly generationConfig: JsonObject | null;
   /** Null where the repository has none. */
   readonly tokenizer: TokenizerParts | null;
+  /** Sentences on files that could not be used. */
+  readonly notices: readonly string[];
 }
 
 /** @throws LoadError `config_invalid`, `tokenizer_invalid`, and what reading throws */
 export async function readTexts(source: TextSource, signal: AbortSignal): Promise<Texts> {
+  const notices: string[] = [];
   const [config, generationConfig, tokenizer] = await Promise.all([
     readJson(source, TEXT_PATHS.config, TEXT_KINDS.config, signal),
-    readJson(source, TEXT_PATHS.generationConfig, TEXT_KINDS.config, signal),
+    readJson(source, TEXT_PATHS.generationConfig, TEXT_KINDS.config, signal).catch((error: unknown) => {
+      if (!isLoadError(error) || error.code !== TEXT_KINDS.config.code) throw error;
+      notices.push(`${error.message.replace(`${ERROR_SENTENCES[error.code]} `, '')} It is left out.`);
+      return null;
+    }),
     readTokenizer(source, signal),
   ]);
-  return {
-    config: config ?? {},
-    generationConfig: { eos_token_id: config?.['eos_token_id'], ...generationConfig },
-    tokenizer,
-  };
+  return { config: config ?? {}, generationConfig, tokenizer, notices };
 }
 
 /** The model's own test, where it brings one. @throws LoadError `config_invalid`, and what reading throws */

@@ -64,7 +64,7 @@ export async function run(args: string[]): Promise<void> {
         modelId,
         dtype: values.dtype as DecodeRequest['dtype'],
         tokens: Number(values.tokens),
-        sampling: values.sample ? { temperature: 0.8, topK: 50, topP: 1 } : null,
+        sampling: values.sample ? { temperature: 0.8, topK: 50, topP: 1, minP: 0 } : null,
       };
       try {
         const model = basename(modelId);

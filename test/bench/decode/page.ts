@@ -14,6 +14,7 @@ import type { GenerateSettings } from '../../../src/pipeline/serve/generate-sett
 import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';
 import { RESIZING } from '../../../src/pipeline/place/place-on-gpu.ts';
 import { makeRandom } from '../../../src/pipeline/serve/random.ts';
+import { TextStream } from '../../../src/pipeline/serve/text-stream.ts';
 import { generateWithTransformers } from '../../../src/pipeline/serve/transformers-generation.ts';
 import { reserveGpuBuffers } from '../../../src/runtime/gpu-buffers.ts';
 import { createGpuDecoder } from '../../../src/runtime/gpu-decoder.ts';
@@ -123,12 +124,25 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
   inner.run = timed(inner.run.bind(inner), (ms) => (clock.runMs += ms));
   peer.run = timed(peer.run.bind(peer), (ms) => (clock.runMs += ms));
 
-  const parts = { ort, transformers, decoder, config, vocabSize: plan.shape.vocabSize, decodeText: () => '' };
+  const parts = {
+    ort,
+    transformers,
+    decoder,
+    config,
+    vocabSize: plan.shape.vocabSize,
+    openText: () => ({ push: () => '', end: () => '' }),
+  };
   const settings: GenerateSettings = {
     maxNewTokens: tokens,
     limitedByContext: false,
     minNewTokens: 0,
     repetitionPenalty: 1,
+    noRepeatNgramSize: 0,
+    suppressedIds: [],
+    beginSuppressedIds: [],
+    badWordsIds: [],
+    forcedBosId: null,
+    forcedEosId: null,
     sampling,
     seed: 1,
     stops: [],
@@ -210,12 +224,8 @@ function median(numbers: readonly number[]): number {
 }
 
 function outputTo(prompt: readonly number[], settings: GenerateSettings, onToken: (id: number) => void) {
-  return new GenerationOutput(
-    () => '',
-    prompt,
-    settings,
-    ({ id }) => onToken(id),
-  );
+  const text = new TextStream(() => ({ push: () => '', end: () => '' }), prompt, []);
+  return new GenerationOutput(text, settings, ({ id }) => onToken(id));
 }
 
 /** An async function that tells how long each call takes. */

@@ -5,6 +5,8 @@ import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
 import { generateOnDevice } from '../../../src/pipeline/serve/device-generation.ts';
 import type { DeviceGeneration } from '../../../src/pipeline/serve/device-generation.ts';
 import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';
+import { TextStream } from '../../../src/pipeline/serve/text-stream.ts';
+import { plainSettings } from './plain-settings.ts';
 import type {
   ChoiceRule,
   ChoiceStep,
@@ -118,14 +120,7 @@ class QueueDevice implements Decoder, TokenLoop {
 }
 
 const settings = (changes: Partial<GenerateSettings> = {}): GenerateSettings => ({
-  maxNewTokens: 20,
-  limitedByContext: false,
-  minNewTokens: 0,
-  repetitionPenalty: 1,
-  sampling: null,
-  seed: null,
-  stops: [],
-  eosIds: new Set(),
+  ...plainSettings(20),
   ...changes,
 });
 
@@ -148,12 +143,8 @@ async function generate(
   onToken: (count: number) => void = () => undefined,
 ): Promise<DeviceGeneration & { ids: number[]; output: GenerationOutput }> {
   const ids: number[] = [];
-  const output = new GenerationOutput(
-    (tokens) => tokens.map((id) => `${id} `).join(''),
-    prompt,
-    given,
-    ({ id }) => onToken(ids.push(id)),
-  );
+  const text = new TextStream(() => ({ push: (id) => `${id} `, end: () => '' }), prompt, given.stops);
+  const output = new GenerationOutput(text, given, ({ id }) => onToken(ids.push(id)));
   const result = await generateOnDevice({ decoder }, prompt, given, () => 0, output, signal);
   return { ids, output, ...result };
 }
@@ -238,6 +229,16 @@ describe('generateOnDevice', () => {
     await generate(decoder, [5], settings({ maxNewTokens: 6, minNewTokens: 4, eosIds: new Set([99, 98]) }));
     expect(device.rule?.forbiddenIds).toEqual([99, 98]);
     expect(device.steps.map(({ forbid }) => forbid)).toEqual([true, true, true, true, false, false]);
+  });
+
+  it('forbids what is suppressed for as long as it is', async () => {
+    const { device, decoder } = await open();
+    await generate(decoder, [5], settings({ maxNewTokens: 3, suppressedIds: [97, 96] }));
+    expect(device.rule?.forbiddenIds).toEqual([97, 96]);
+    expect(device.steps.map(({ forbid }) => forbid)).toEqual([true, true, true]);
+    await generate(decoder, [6], settings({ maxNewTokens: 3, beginSuppressedIds: [95] }));
+    expect(device.rule?.forbiddenIds).toEqual([95]);
+    expect(device.steps.map(({ forbid }) => forbid)).toEqual([true, false, false]);
   });
 
   it('ends at a stop string, and drops what was computed beyond it', async () => {

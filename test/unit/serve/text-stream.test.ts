@@ -1,9 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { IdDecoder } from '../../../src/pipeline/serve/token-decoder.ts';
 import { TextStream } from '../../../src/pipeline/serve/text-stream.ts';
 
-/** A byte-level decoder, as byte-fallback tokenizers have: ids are bytes, open characters become U+FFFD. */
-const decodeBytes = (ids: number[]): string => new TextDecoder().decode(Uint8Array.from(ids));
+/** Ids are bytes; what is no whole character yet waits. */
+function openBytes(): IdDecoder {
+  const utf8 = new TextDecoder();
+  return { push: (id) => utf8.decode(Uint8Array.of(id), { stream: true }), end: () => utf8.decode() };
+}
 
 const stream = (
   text: string,
@@ -11,7 +15,7 @@ const stream = (
   prompt = 'Once ',
 ): { pieces: string[]; stopped: boolean } => {
   const ids = [...new TextEncoder().encode(text)];
-  const stream = new TextStream(decodeBytes, [...new TextEncoder().encode(prompt)], stops);
+  const stream = new TextStream(openBytes, [...new TextEncoder().encode(prompt)], stops);
   const pieces: string[] = [];
   ids.forEach((id, index) => {
     if (!stream.stopped) pieces.push(stream.push(id, index === ids.length - 1));
@@ -34,7 +38,7 @@ describe('TextStream', () => {
   });
 
   it('emits an open character at the end rather than losing it', () => {
-    const bytes = new TextStream(decodeBytes, [], []);
+    const bytes = new TextStream(openBytes, [], []);
     expect(bytes.push(0xf0, false)).toBe('');
     expect(bytes.push(0x9f, true)).toBe('\uFFFD');
   });
@@ -55,17 +59,20 @@ describe('TextStream', () => {
     expect(stream('a<', ['</s>']).pieces.join('')).toBe('a<');
   });
 
-  it('decodes a bounded window, however long the text', () => {
-    let longest = 0;
-    const text = new TextStream(
-      (ids) => {
-        longest = Math.max(longest, ids.length);
-        return decodeBytes(ids);
-      },
-      [],
-      [],
-    );
+  it('gives what the answer adds to the prompt, where the prompt ends in the middle of something', () => {
+    const bytes = [...new TextEncoder().encode('a🌟b')];
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      const text = new TextStream(openBytes, bytes.slice(0, cut), []);
+      const pieces = bytes.slice(cut).map((id) => text.push(id, false));
+      // A character that the answer completes is all its own.
+      expect(pieces.join('') + text.end()).toBe(cut === 0 ? 'a🌟b' : cut < 5 ? '🌟b' : cut === 5 ? 'b' : '');
+    }
+  });
+
+  it('asks for each token once, however long the text', () => {
+    let asked = 0;
+    const text = new TextStream(() => ({ push: () => `${asked++}`, end: () => '' }), [], ['never']);
     for (let index = 0; index < 5000; index++) text.push(97, false);
-    expect(longest).toBeLessThan(16);
+    expect(asked).toBe(5000);
   });
 });

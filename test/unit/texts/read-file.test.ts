@@ -19,7 +19,7 @@ describe('a damaged text', () => {
     ['added_tokens.json', '"x"', 'tokenizer_invalid'],
     ['chat_template.jinja', Uint8Array.of(0xff), 'tokenizer_invalid'],
     ['additional_chat_templates/tool_use.jinja', POINTER, 'tokenizer_invalid'],
-    ['generation_config.json', '{', 'config_invalid'],
+    ['config.json', '{', 'config_invalid'],
   ])('%s (%j): %s, and the file is named', async (path, content, code) => {
     const reading = readTexts(makeSource({ ...BASE, [path]: content }), signal);
     await expect(reading).rejects.toThrow(path);
@@ -34,12 +34,28 @@ describe('a damaged text', () => {
   );
 });
 
+describe('a generation_config.json that cannot be read', () => {
+  it.each([
+    ['{', 'is not JSON in UTF-8'],
+    ['[1]', 'holds no JSON object'],
+    [POINTER, 'is a Git LFS pointer'],
+  ])('is left out (%j), and a notice names it: nothing in it is needed', async (content, what) => {
+    const { generationConfig, notices } = await readTexts(
+      makeSource({ ...BASE, 'generation_config.json': content }),
+      signal,
+    );
+    expect(generationConfig).toBeNull();
+    expect(notices).toEqual([expect.stringContaining(what)]);
+    expect(notices[0]).toMatch(/^generation_config\.json .* It is left out\.$/u);
+  });
+});
+
 describe('a text that is too large', () => {
   it.each([
     ['tokenizer.json', TEXT_KINDS.vocabulary],
     ['tokenizer_config.json', TEXT_KINDS.tokenizerConfig],
     ['chat_template.jinja', TEXT_KINDS.template],
-    ['generation_config.json', TEXT_KINDS.config],
+    ['config.json', TEXT_KINDS.config],
   ])('%s is refused by its announced size, unread', async (path, { maxBytes, code }) => {
     const read: string[] = [];
     const source = makeSource({ ...BASE, [path]: '' }, read);
