@@ -4,7 +4,8 @@
  * In: `rope_theta` and `rope_scaling` as transformers 4 writes them, or `rope_parameters` as transformers 5 does. Out: a
  * {@link RotaryShape}, and from it cosines and sines [contextTokens, headDim / 2]. Guarantees: the tables follow
  * transformers' arithmetic, which is float32 at every step: at position 100,000 the rounding of the angle alone is worth
- * several thousandths, and that rounding is what the checkpoint was trained with.
+ * several thousandths, and that rounding is what the checkpoint was trained with. A kind of scaling that changes nothing
+ * within the length that the model may be used at is read as none; one that we cannot compute is refused by its name.
  */
 import { unreachable } from '../base/assert.ts';
 import type { RotaryShape } from '../contract/plan.ts';
@@ -54,12 +55,17 @@ export function computeFrequencies({ rotary, headDim }: RotaryRequest): Float32A
   return frequencies.map((frequency) => scaleFrequency(frequency, rotary.scaling));
 }
 
-/** Reads either form of the rotary fields. @throws LoadError `config_invalid`, `unsupported_architecture` */
-export function readRotary(config: Config, maxContextTokens: number): RotaryShape {
-  const parameters = readObject(config, 'rope_parameters');
-  const scaling = readObject(config, 'rope_scaling');
-  const field = parameters ? 'rope_parameters' : 'rope_scaling';
-  const fields = parameters ?? scaling ?? {};
+/**
+ * Reads the rotary fields, wherever transformers 5 finds them (modeling_rope_utils.py, `convert_rope_params_to_dict` and
+ * `standardize_rope_params`): a `rope_scaling` that is not empty goes before `rope_parameters`; what stands inside goes before
+ * what stands beside it, but for `original_max_position_embeddings`, where it is the other way round.
+ * `statedContextTokens`: `max_position_embeddings`, beyond which the model is not used.
+ * @throws LoadError `config_invalid`, `unsupported_architecture`
+ */
+export function readRotary(config: Config, statedContextTokens: number): RotaryShape {
+  const scaling = readObject(config, 'rope_scaling') ?? {};
+  const field = Object.keys(scaling).length > 0 ? 'rope_scaling' : 'rope_parameters';
+  const fields = field === 'rope_scaling' ? scaling : (readObject(config, 'rope_parameters') ?? {});
   if (Object.values(fields).some((value) => typeof value === 'object' && value !== null && !Array.isArray(value))) {
     throw unsupportedConfig(field, fields, 'one set of rotary parameters for all layers');
   }
@@ -67,16 +73,27 @@ export function readRotary(config: Config, maxContextTokens: number): RotaryShap
   if (partial !== 1) throw unsupportedConfig('partial_rotary_factor', partial, '1');
 
   const theta = readPositive({ rope_theta: fields['rope_theta'] ?? config['rope_theta'] }, 'rope_theta', 10_000);
-  return { theta, scaling: readScaling(fields, field, maxContextTokens) };
+  return { theta, scaling: readScaling(fields, field, { config, statedContextTokens }) };
 }
 
-function readScaling(fields: Config, field: string, maxContextTokens: number): RotaryShape['scaling'] {
+/** What some kinds of scaling need besides their own fields. */
+interface RotarySurroundings {
+  readonly config: Config;
+  readonly statedContextTokens: number;
+}
+
+function readScaling(fields: Config, field: string, around: RotarySurroundings): RotaryShape['scaling'] {
   const type = fields['rope_type'] ?? fields['type'] ?? 'default';
   switch (type) {
     case 'default':
       return { type: 'none' };
+    case 'dynamic':
+      // Stretches the frequencies only once a sequence is longer than max_position_embeddings, where our context ends.
+      return { type: 'none' };
     case 'linear':
       return { type: 'linear', factor: readPositive(fields, 'factor') };
+    case 'yarn':
+      return readYarn(fields, field, around);
     case 'llama3': {
       const lowFreqFactor = readPositive(fields, 'low_freq_factor');
       const highFreqFactor = readPositive(fields, 'high_freq_factor');
@@ -88,12 +105,33 @@ function readScaling(fields: Config, field: string, maxContextTokens: number): R
         factor: readPositive(fields, 'factor'),
         lowFreqFactor,
         highFreqFactor,
-        originalContextTokens: readInteger(fields, 'original_max_position_embeddings', { fallback: maxContextTokens }),
+        originalContextTokens: readOriginalContext(fields, around),
       };
     }
     default:
-      throw unsupportedConfig(`${field}.rope_type`, type, 'default, linear or llama3');
+      throw unsupportedConfig(`${field}.rope_type`, type, SUPPORTED_TYPES);
   }
+}
+
+const SUPPORTED_TYPES =
+  'default, linear, llama3, dynamic (up to max_position_embeddings tokens), or yarn that stretches nothing (factor 1)';
+
+/**
+ * YaRN (arXiv:2309.00071) blends each frequency with the same frequency divided by `factor`, and scales cosines and sines by
+ * an attention factor. With a factor of 1 there is nothing to blend, and the attention factor is 1 unless it is stated.
+ */
+function readYarn(fields: Config, field: string, around: RotarySurroundings): RotaryShape['scaling'] {
+  const factor = readPositive(fields, 'factor', around.statedContextTokens / readOriginalContext(fields, around));
+  const attentionFactor = readPositive(fields, 'attention_factor', 1);
+  if (factor === 1 && attentionFactor === 1) return { type: 'none' };
+  const found = { rope_type: 'yarn', factor, attention_factor: attentionFactor };
+  throw unsupportedConfig(field, found, SUPPORTED_TYPES);
+}
+
+/** The length that the model was trained at before its frequencies were stretched. */
+function readOriginalContext(fields: Config, { config, statedContextTokens }: RotarySurroundings): number {
+  const name = 'original_max_position_embeddings';
+  return readInteger({ [name]: config[name] ?? fields[name] }, name, { fallback: statedContextTokens });
 }
 
 function scaleFrequency(frequency: number, scaling: RotaryShape['scaling']): number {

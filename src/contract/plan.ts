@@ -130,7 +130,7 @@ export interface PlanCosts {
   readonly parameterCount: number;
   /** Size of the weight files as the repository holds them. */
   readonly downloadBytes: number;
-  /** Of these, already complete in the cache. */
+  /** Of these, already in the cache: of complete files, and of files whose download a load would go on with. */
   readonly cachedBytes: number;
   /** What the weight files take in the cache in all; 0 where they are read in place, from a folder. */
   readonly diskBytes: number;

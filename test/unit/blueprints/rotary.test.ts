@@ -42,6 +42,52 @@ describe('computeRotary', () => {
   });
 });
 
+interface ConfigCase {
+  readonly name: string;
+  readonly config: Readonly<Record<string, unknown>> & { readonly max_position_embeddings: number };
+  readonly expected: { readonly frequencies: readonly number[]; readonly attentionFactor: number } | null;
+}
+
+const spellings = JSON.parse(
+  readFileSync(new URL('golden/rotary-configs.json', import.meta.url), 'utf8'),
+) as readonly ConfigCase[];
+
+/** Kinds of scaling that our tables do not have: the beginnings of their cases' names. */
+const REFUSED = [
+  'yarn, factor 4',
+  'yarn, factor 1, attention_factor 1.2',
+  'yarn, factor null, length stretched',
+  'longrope',
+  'proportional',
+  'a type that nobody knows',
+];
+const isRefused = ({ name }: ConfigCase): boolean => REFUSED.some((start) => name.startsWith(start));
+
+describe('the rotary fields in each spelling (golden/rotary-configs.json: made by test/reference, rotary_configs)', () => {
+  test.each(spellings.filter((one) => !isRefused(one)))(
+    'gives the frequencies that transformers takes within max_position_embeddings: $name',
+    ({ config, expected }) => {
+      const rotary = readRotary(config, config.max_position_embeddings);
+      const frequencies = computeFrequencies({ rotary, headDim: 32 });
+      expect(expected?.attentionFactor).toBe(1);
+      expect(frequencies.length).toBe(expected?.frequencies.length);
+      frequencies.forEach((value, index) => {
+        expect(Math.abs(value / (expected?.frequencies[index] ?? NaN) - 1)).toBeLessThan(3e-7);
+      });
+    },
+  );
+
+  test.each(spellings.filter(isRefused))('refuses, by its name, what it cannot compute: $name', ({ config }) => {
+    const { rope_type, type } = config['rope_scaling'] as Record<string, string>;
+    expect(() => readRotary(config, config.max_position_embeddings)).toThrow(
+      expect.objectContaining({
+        code: 'unsupported_architecture',
+        message: expect.stringContaining(rope_type ?? type ?? '') as unknown,
+      }),
+    );
+  });
+});
+
 describe('readRotary', () => {
   const llama3 = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 };
 
@@ -70,8 +116,8 @@ describe('readRotary', () => {
   });
 
   test.each([
-    ['unsupported_architecture', 'rope_scaling.rope_type', { rope_scaling: { rope_type: 'yarn', factor: 4 } }],
-    ['unsupported_architecture', 'rope_scaling.rope_type', { rope_scaling: { type: 'dynamic', factor: 4 } }],
+    ['unsupported_architecture', 'rope_scaling', { rope_scaling: { rope_type: 'yarn', factor: 4 } }],
+    ['unsupported_architecture', 'rope_scaling.rope_type', { rope_scaling: { type: 'longrope', factor: 4 } }],
     ['unsupported_architecture', 'rope_parameters', { rope_parameters: { full_attention: { rope_theta: 1 } } }],
     ['unsupported_architecture', 'partial_rotary_factor', { partial_rotary_factor: 0.5 }],
     ['unsupported_architecture', 'partial_rotary_factor', { rope_parameters: { partial_rotary_factor: 0.25 } }],

@@ -235,7 +235,30 @@ describe('chooseDtype', () => {
     const sizeOf = sizing(1e6, small, 'webgpu', 2, { ...SHAPE, maxContextTokens: 2 });
     const choice = chooseDtype({ requested: 'auto', device: 'webgpu', sizeOf, elsewhere: null });
     expect(choice.value).toBe('q8');
-    expect(choice.reason).toMatch(/only q8 fits/);
+    expect(choice.reason).toBe('In fp32 it would not fit this device; q8 is the next that does.'); // q4 fits, too
+  });
+
+  it.each<[number, Dtype]>([
+    [10e6, 'fp32'],
+    [135e6, 'q8'], // fp16 would take twice as much
+    [1.7e9, 'q4f16'],
+  ])('auto on a GPU with float16, for %d parameters: %s', (parameters, expected) => {
+    const choice = choose('auto', parameters, 'webgpu', { ...GPU, hasFloat16: true });
+    expect(choice.value).toBe(expected);
+    expect(choice.reason).toMatch(expected === 'q4f16' ? /takes 970 MB\. This GPU computes in float16/ : /MB/);
+  });
+
+  it('auto takes q4 where the GPU has no float16, though q4f16 is preferred', () => {
+    const cramped = { ...GPU, maxBufferBytes: 600 }; // a row takes 1,024 bytes in q8, 512 in 4 bits
+    const choiceOf = (hasFloat16: boolean): Dtype => {
+      const sizeOf = sizing(1e6, { ...cramped, hasFloat16 }, 'webgpu', 1, {
+        ...SHAPE,
+        kvHeadCount: 1,
+        maxContextTokens: 1,
+      });
+      return chooseDtype({ requested: 'auto', device: 'webgpu', sizeOf, elsewhere: null }).value;
+    };
+    expect([choiceOf(true), choiceOf(false)]).toEqual(['q4f16', 'q4']);
   });
 
   it('does_not_fit names numbers and alternatives, here and elsewhere', async () => {
