@@ -15,6 +15,7 @@
  */
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
 import { cleanUpAfter } from '../base/clean-up.ts';
+import { compareValues } from '../base/compare-values.ts';
 import { LoadError } from '../contract/errors.ts';
 import { GRAPH_IO } from './decoder.ts';
 import type { ChoiceRule, ChoiceStep, TokenLoop } from './decoder.ts';
@@ -175,25 +176,23 @@ export class GpuTokenLoop implements TokenLoop {
   /** Replays the captured step, on other values: it has to give the expected logits, and the kernels the best token. */
   async #prove({ chooser, step }: Bench, id: number, position: number, expected: Float32Array): Promise<void> {
     const { gpu } = this.#parts;
-    const tolerance =
-      TOLERANCE * (expected.reduce((a, b) => Math.max(a, b)) - expected.reduce((a, b) => Math.min(a, b)));
     gpu.device.queue.writeBuffer(step.logits, 0, new Float32Array(expected.length));
     this.#writeStep(step, id, position);
     await this.advance();
     const found = new Float32Array((await readBuffer(gpu, step.logits, expected.byteLength)).buffer);
     checkGpu(gpu, 'replaying the decode step');
-    const worst = found.reduce((most, value, index) => Math.max(most, Math.abs(value - (expected[index] ?? 0))), 0);
+    const { difference, spread, share } = compareValues(expected, found);
     // Written so that NaN fails.
-    if (!(worst <= tolerance)) {
+    if (!(share <= TOLERANCE)) {
       throw new LoadError('output_mismatch', {
-        message: `While replaying the decode step, a logit was off by ${worst}.`,
-        detail: { worst, tolerance },
+        message: `While replaying the decode step, a logit was off by ${difference}.`,
+        detail: { difference, spread },
       });
     }
     chooser.begin([], { repetitionPenalty: 1, sampling: null, forbiddenIds: [] });
     const chosen = await chooser.choose({ position: position + 1, draw: 0, forbid: false });
     const best = expected.reduce((a, b) => Math.max(a, b));
-    if ((expected[chosen] ?? -Infinity) >= best - 2 * tolerance) return;
+    if ((expected[chosen] ?? -Infinity) >= best - 2 * TOLERANCE * spread) return;
     throw new LoadError('output_mismatch', { message: `The GPU chose token ${chosen}, which is not the best.` });
   }
 

@@ -4,6 +4,7 @@
  * In: the model, and what it is to be compared with. Out: how far apart they are. Guarantees: what is further apart than
  * rounding explains ends the load with `output_mismatch`, which names the device; comparisons are written so that NaN fails.
  */
+import { compareValues, toShare } from '../../base/compare-values.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { Dtype } from '../../contract/plan.ts';
@@ -23,7 +24,7 @@ const FIXTURE_TOLERANCE: Readonly<Record<Dtype, number>> = { fp32: 0.01, fp16: 0
 /** Yields the difference as a share, or null where nothing was compared. @throws LoadError `output_mismatch` */
 export function checkFirstLayer(comparison: LayerComparison | null, adapter: AdapterInfo | null): number | null {
   if (comparison === null) return null;
-  const share = comparison.difference / comparison.spread;
+  const share = toShare(comparison.difference, comparison.spread);
   if (share <= LAYER_TOLERANCE) return share;
   throw new LoadError('output_mismatch', {
     message:
@@ -43,10 +44,10 @@ export async function checkFixture(
   signal: AbortSignal,
 ): Promise<number> {
   const found = await decoder.logitsFor(inputIds, signal);
-  const expected = logits.map(([, value]) => value);
-  const spread = Math.max(...expected) - Math.min(...expected);
-  const difference = Math.max(...logits.map(([id, value]) => Math.abs((found[id] ?? NaN) - value)));
-  const share = difference / spread;
+  const { difference, spread, share } = compareValues(
+    logits.map(([, value]) => value),
+    logits.map(([id]) => found[id] ?? NaN),
+  );
   if (share <= FIXTURE_TOLERANCE[dtype]) return share;
   throw new LoadError('output_mismatch', {
     message:

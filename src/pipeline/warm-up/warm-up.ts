@@ -7,6 +7,7 @@
  * brings one) passes, and nothing of the warm-up stays in the KV cache.
  */
 import { throwIfAborted } from '../../base/abort.ts';
+import { compareValues } from '../../base/compare-values.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo, LoadReport } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
@@ -91,9 +92,8 @@ export async function warmUp({
  * computes rubbish on this device is found out here, not by whoever reads the answers.
  */
 function checkAgreement(atOnce: Float32Array, inParts: Float32Array): void {
-  const spread = atOnce.reduce((a, b) => Math.max(a, b)) - atOnce.reduce((a, b) => Math.min(a, b));
-  const difference = atOnce.reduce((most, value, id) => Math.max(most, Math.abs(value - (inParts[id] ?? NaN))), 0);
-  if (difference <= spread * TOLERANCE) return;
+  const { difference, spread, share } = compareValues(atOnce, inParts);
+  if (share <= TOLERANCE) return;
   throw new LoadError('output_mismatch', {
     message:
       `The same prompt gives logits that differ by ${difference.toPrecision(3)} (of a spread of ${spread.toPrecision(3)}) ` +

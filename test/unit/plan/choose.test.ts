@@ -245,7 +245,7 @@ describe('chooseDtype', () => {
   ])('auto on a GPU with float16, for %d parameters: %s', (parameters, expected) => {
     const choice = choose('auto', parameters, 'webgpu', { ...GPU, hasFloat16: true });
     expect(choice.value).toBe(expected);
-    expect(choice.reason).toMatch(expected === 'q4f16' ? /takes 970 MB\. This GPU computes in float16/ : /MB/);
+    expect(choice.reason).toMatch(expected === 'q4f16' ? /takes 956 MB\. This GPU computes in float16/ : /MB/);
   });
 
   it('auto takes q4 where the GPU has no float16, though q4f16 is preferred', () => {

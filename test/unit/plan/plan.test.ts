@@ -230,7 +230,7 @@ describe('planLoad', () => {
     expect(unusedTensors.map(({ reason }) => reason).join('\n')).toMatch(/ties.*\n.*rope_theta.*\nbeyond.*\noutside/);
   });
 
-  it('adds up what the cache holds, and summarises', async () => {
+  it('adds up what the cache holds, of files under way too, and summarises', async () => {
     const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
     const made = await plan(repository, {
       status: (paths) =>
