@@ -4,9 +4,11 @@
  */
 import { expose } from 'comlink';
 import { installErrorTransfer } from '../src/base/comlink-errors.ts';
+import { watchPolicy } from '../src/base/policy-violations.ts';
 import { FetchEngine } from '../src/pipeline/fetch/fetch-engine.ts';
 
 installErrorTransfer();
+watchPolicy();
 expose(
   new FetchEngine({
     createHashWorker: () => new Worker(new URL('./hash.worker.ts', import.meta.url), { type: 'module' }),

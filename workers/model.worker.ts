@@ -5,6 +5,7 @@
  */
 import * as Comlink from 'comlink';
 import { installErrorTransfer } from '../src/base/comlink-errors.ts';
+import { watchPolicy } from '../src/base/policy-violations.ts';
 import { WORKER_READY, workerLifeLock } from '../src/contract/worker-api.ts';
 import { ModelService } from '../src/pipeline/model-service.ts';
 
@@ -13,6 +14,7 @@ const NAME_PREFIX = 'firstlight-';
 // onnxruntime starts its threads from the script that it was bundled into, under a name of its own: those are not us.
 if (self.name.startsWith(NAME_PREFIX)) {
   installErrorTransfer();
+  watchPolicy();
   Comlink.expose(
     new ModelService({
       startFetchWorker: () => new Worker(new URL('./fetch.worker.ts', import.meta.url), { type: 'module' }),

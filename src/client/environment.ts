@@ -77,10 +77,14 @@ export function toFetchable(url: string, base: string | undefined): URL | null {
 
 const HTTP = ['http:', 'https:'];
 
-/** Of these a page cannot fetch, or they have no folders. */
-const NOT_OF_FOLDERS = ['file:', 'blob:', 'data:', 'about:'];
+/**
+ * `file:` to `about:` have no folders that a page can fetch from. Extensions answer a range request with the part and the
+ * status of the whole (Chromium 156: `chrome-extension:`, 200), so that nobody can tell what came: their own files are given as
+ * a folder.
+ */
+const NOT_OF_FOLDERS = /^(?:file|blob|data|about|[\w-]+-extension):$/u;
 
-/** Extensions and shells serve their own files by a scheme of their own (`chrome-extension:`, `tauri:`, `capacitor:`, `app:`). */
+/** Shells serve their own files by a scheme of their own (`tauri:`, `capacitor:`, `app:`). */
 function isOwnScheme(protocol: string): boolean {
-  return protocol === realm.location?.protocol && !NOT_OF_FOLDERS.includes(protocol);
+  return protocol === realm.location?.protocol && !NOT_OF_FOLDERS.test(protocol);
 }

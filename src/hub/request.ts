@@ -6,6 +6,7 @@
  * nor a `Referer` are sent (see base/send.ts); an abort ends the request; silence ends it after a time.
  */
 import { abortedError, throwIfAborted } from '../base/abort.ts';
+import { blockedByPolicy, findViolation } from '../base/policy-violations.ts';
 import { isTransient, retry, type RetryOptions } from '../base/retry.ts';
 import { type Fetch, send } from '../base/send.ts';
 import { isLoadError, LoadError } from '../contract/errors.ts';
@@ -113,10 +114,15 @@ async function requestTextOnce(
   }
 }
 
-/** What a page can know of a request that got no answer: `fetch` says "failed" for offline, DNS, TLS and CORS alike. */
+/**
+ * What a page can know of a request that got no answer: `fetch` says "failed" for offline, DNS, TLS, CORS and a content security
+ * policy alike. What a policy blocks is told a moment later, so that the next attempt knows it.
+ */
 export function networkError(error: unknown, url: string, signal: AbortSignal | undefined): LoadError {
   if (signal?.aborted) return abortedError(signal);
   const { origin } = new URL(url);
+  const violation = findViolation(['connect-src'], url);
+  if (violation) return blockedByPolicy(violation, `connect-src ${origin}`);
   const onLine = typeof navigator === 'undefined' ? undefined : (navigator as { onLine?: boolean }).onLine;
   const message =
     onLine === false

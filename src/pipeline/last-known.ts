@@ -63,7 +63,8 @@ export async function askOrRecall(
   try {
     return await ask(askOptions(deps, known !== null));
   } catch (error) {
-    if (!isTransient(error)) throw error;
+    // A policy of the page that keeps the hub out is as good as no network.
+    if (!isTransient(error) && !(isLoadError(error) && error.code === 'blocked_by_policy')) throw error;
     if (known !== null) {
       noticeRecall(deps, known, error);
       return known;

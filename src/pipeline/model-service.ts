@@ -6,6 +6,7 @@
  */
 import { releaseProxy } from 'comlink';
 import type { ProxyMethods } from 'comlink';
+import { checkWasm } from '../base/wasm-support.ts';
 import type {
   CacheEntry,
   CacheRemoval,
@@ -159,7 +160,8 @@ export class ModelService implements ModelWorkerApi {
     selector: CacheSelector | null,
     onProgress: (progress: VerifyProgress) => void,
   ): Promise<VerifyResult> {
-    return this.#run(operation, (signal) => {
+    return this.#run(operation, async (signal) => {
+      checkWasm(); // what hashes
       const progress = new Delivery(onProgress);
       return this.#cache.verify(selector, signal, progress.send).finally(progress.settle);
     });

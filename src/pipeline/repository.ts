@@ -7,6 +7,7 @@
  */
 import { throwIfAborted } from '../base/abort.ts';
 import { runThenCleanUp } from '../base/clean-up.ts';
+import { checkWasm } from '../base/wasm-support.ts';
 import type { LoadRequest } from '../contract/load.ts';
 import type { ModelOrigin, Snapshot, SnapshotSource } from '../contract/snapshot.ts';
 import type { SourceConfig } from '../contract/worker-api.ts';
@@ -39,6 +40,7 @@ export async function withRepository<T>(
   run: RepositoryRequest,
   work: (repository: Repository) => Promise<T>,
 ): Promise<T> {
+  checkWasm(); // hashing is made of it, and so is the runtime: better said before anything is looked up
   const { request, environment, log, signal } = run;
   const { origin } = request;
   if (origin.type === 'folder') {

@@ -226,19 +226,23 @@ describe('any realm: a loader can be made, and its calls say what is wrong', () 
     stubRealm(page('https://example.test/app/index.html'));
     await createLoader().plan('a/b');
     await createLoader({ bundledBaseUrl: './' }).plan('a/b');
-    stubRealm(page('chrome-extension://abc/app/index.html'));
+    stubRealm(page('tauri://localhost/app/index.html'));
     await createLoader({ bundledBaseUrl: './', hub: { endpoint: 'http://localhost:8000/' } }).plan('a/b');
     expect(sources.map(({ endpoint, bundledBaseUrl }) => [endpoint, bundledBaseUrl])).toEqual([
       ['https://huggingface.co', null],
       ['https://huggingface.co', 'https://example.test/app'],
-      ['http://localhost:8000', 'chrome-extension://abc/app'],
+      ['http://localhost:8000', 'tauri://localhost/app'],
     ]);
-    for (const endpoint of ['/hub', 'hub.lan', '', 'ftp://hub.lan', 'chrome-extension://abc/hub']) {
+    for (const endpoint of ['/hub', 'hub.lan', '', 'ftp://hub.lan', 'tauri://localhost/hub']) {
       expect(() => createLoader({ hub: { endpoint } }), endpoint).toThrow(
         expect.objectContaining({ code: 'invalid_argument', detail: { argument: 'hub.endpoint' } }) as Error,
       );
     }
-    stubRealm(page('file:///home/me/app.html'));
-    expect(() => createLoader({ bundledBaseUrl: './' })).toThrow(/bundledBaseUrl must be an http\(s\) address/u);
+    for (const href of ['file:///home/me/app.html', 'chrome-extension://abc/index.html', 'blob:https://a.test/1']) {
+      stubRealm(page(href));
+      expect(() => createLoader({ bundledBaseUrl: './' }), href).toThrow(
+        /bundledBaseUrl must be an http\(s\) address/u,
+      );
+    }
   });
 });
