@@ -22,6 +22,7 @@ import { summarizePlan } from './plan/summary.ts';
 import { withRepository } from './repository.ts';
 import type { Repository, RepositoryRequest } from './repository.ts';
 import { CachedDecoder } from './serve/cached-decoder.ts';
+import { listFirstIds } from './serve/first-ids.ts';
 import { readGenerationDefaults } from './serve/generation-defaults.ts';
 import { ServedModel } from './serve/served-model.ts';
 import { TextTokenizer } from './serve/text-tokenizer.ts';
@@ -101,8 +102,8 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
     maxContextTokens: plan.maxContextTokens,
     longestContextTokens: plan.longestContextTokens,
   });
-  // Scripts of some size: while the device computes.
-  loadTransformers().catch(() => undefined); // it is asked for again below
+  const speech = openSpeech(repository, signal); // scripts of some size, while the device computes
+  speech.catch(() => undefined); // it is asked for again below
   try {
     const warmth = await log.run('warmUp', async () =>
       warmUp({
@@ -110,17 +111,21 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
         plan,
         adapter: placed.adapter,
         compareFirstLayer: placed.compareFirstLayer,
+        // What is wrong with the texts is said by stage 8.
+        firstIds: () =>
+          speech.then(
+            ({ firstIds }) => firstIds(plan.shape.vocabSize),
+            () => [],
+          ),
         fixture: await readFixture(repository, plan.shape.vocabSize, signal),
         signal,
         onNotice: (notice) => log.notice('warmUp', notice),
       }),
     );
     log.start('serve');
-    const texts = await readTexts(repository, signal);
+    const { texts, transformers, tokenizer } = await speech;
     const generation = readGenerationDefaults(texts.generationConfig, texts.config);
     for (const notice of [...texts.notices, ...generation.notices]) log.notice('serve', notice);
-    const transformers = await loadTransformers();
-    const tokenizer = new TextTokenizer(transformers, texts.tokenizer);
     throwIfAborted(signal);
     log.end('serve', null);
     const memory = decoder.gpu?.memory();
@@ -165,8 +170,21 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
       report,
     });
   } catch (error) {
-    throw await cleanUpAfter(error, () => decoder.release());
+    throw await cleanUpAfter(error, async () => {
+      await speech.catch(() => undefined); // it reads files, which the caller is about to let go of
+      await decoder.release();
+    });
   }
+}
+
+/** What turns texts into ids and back. */
+async function openSpeech(repository: Repository, signal: AbortSignal) {
+  const texts = await readTexts(repository, signal);
+  const transformers = await loadTransformers();
+  const tokenizer = new TextTokenizer(transformers, texts.tokenizer);
+  const configs = [texts.generationConfig, texts.config];
+  const firstIds = (vocabSize: number): readonly number[] => listFirstIds({ tokenizer, configs, vocabSize });
+  return { texts, transformers, tokenizer, firstIds };
 }
 
 async function runPlan({ snapshot, files }: Repository, { request, log, adapter, signal }: Run): Promise<LoadPlan> {

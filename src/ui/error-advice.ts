@@ -49,7 +49,8 @@ const ADVICE: Readonly<Record<ErrorCode, string>> = {
   device_lost:
     'The weights are still in the cache: a model that was ready is being rebuilt, and the prompt can be sent again; otherwise load again.',
   runtime_failed: 'Try another device or number format. ' + REPORT,
-  output_mismatch: 'Choose device “wasm”: this GPU or its driver computes wrong values.',
+  output_mismatch:
+    'Choose another number format, as said above, or device “wasm”: this GPU or its driver computes wrong values.',
   context_exceeded: 'Shorten the prompt or start a new conversation.',
   aborted: 'Load again whenever you like: what was downloaded is kept.',
   worker_died: 'Load again; the tab may have run short of memory.',

@@ -283,6 +283,24 @@ test.describe('devices', () => {
     });
   }
 
+  test('output_mismatch where only what every first prompt begins with goes wrong', async ({ app, openHub }) => {
+    const FIRST = 5;
+    const config = await changedConfig({ bos_token_id: FIRST });
+    const { header, data } = await readCheckpoint();
+    const { data_offsets: offsets = [0, 0], shape = [] } = header['model.embed_tokens.weight'] ?? {};
+    const rowBytes = 2 * (shape[1] ?? 0); // bf16
+    const row = offsets[0] + FIRST * rowBytes;
+    const damaged = Uint8Array.from(data).fill(0xff, row, row + rowBytes);
+    const files = {
+      'config.json': config,
+      'generation_config.json': null,
+      'model.safetensors': joinFile(JSON.stringify(header), damaged),
+    };
+    const hub = await openHub({ [ID]: { main: { files: await variant(files) } } });
+    const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device: 'wasm', dtype: 'fp32' });
+    expect(failure).toMatchObject({ code: 'output_mismatch', stage: 'warmUp' });
+  });
+
   // A driver that computes rubbish: one of its kernels is changed on its way to the GPU.
   for (const [what, label, from, to] of [
     ['every kernel of its kind: the first layer on WebAssembly finds it', 'QuickGelu', 'quick_gelu_v(a)', '1.1 * $&'],

@@ -5,10 +5,11 @@
  * Firefox 100 ms at least.
  */
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, Page } from 'puppeteer-core';
 import { build, preview } from 'vite';
-import { startHub } from '../hub/index.ts';
+import { type ContentSpec, startHub } from '../hub/index.ts';
 import { divergence, KL_BOUND } from '../e2e/divergence.ts';
 import { checkpointFolder, readReference } from '../e2e/support.ts';
 import { findFirefox, startFirefox } from './browser.ts';
@@ -23,6 +24,9 @@ const LATE = Symbol('late');
 
 /** Two growths: to 48 tokens, and to 96. */
 const GROWN = { name: 'tiny-qwen2-tied', reserve: 24, max: 512, newTokens: 60 };
+
+/** Layer 0 adds 40,000 to one channel at the first id; doubled, more than float16 holds. */
+const OVERFLOWING = { name: 'tiny-qwen2-massive', tensor: 'model.layers.0.mlp.down_proj.weight' };
 
 /** Positions of the scored text; more of them only take longer. */
 const POSITIONS = 24;
@@ -50,6 +54,7 @@ export async function run(): Promise<number> {
       for (const dtype of DTYPES) await inPage(browser, url, (page) => compare(page, name, dtype));
     }
     for (const dtype of DTYPES) await inPage(browser, url, (page) => compareGrowth(page, dtype));
+    for (const dtype of DTYPES) await inPage(browser, url, (page) => refuseOverflow(page, dtype));
     return 0;
   } catch (error) {
     console.error(error);
@@ -182,6 +187,65 @@ async function compareGrowth(page: Page, dtype: (typeof DTYPES)[number]): Promis
   } finally {
     await hub.close();
   }
+}
+
+/**
+ * A block that adds more than 65,504 at once overflows in float16, at the first id of a prompt and nowhere else: refused, with
+ * the dtypes that hold it. The same checkpoint loads in float32.
+ */
+async function refuseOverflow(page: Page, dtype: (typeof DTYPES)[number]): Promise<void> {
+  const directory = checkpointFolder(OVERFLOWING.name) ?? '';
+  const files: Record<string, ContentSpec> = {
+    'config.json': { path: `${directory}/config.json` },
+    'model.safetensors': doubleTensor(await readFile(`${directory}/model.safetensors`), OVERFLOWING.tensor),
+  };
+  const hub = await startHub({ repositories: { 'test/model': { main: { files } } } });
+  try {
+    const [narrow, wide] = await page.evaluate(
+      async (endpoint, asked) => {
+        const outcomes = [];
+        for (const as of [asked, 'fp32'] as const) {
+          const loader = window.firstlight.createLoader({ hub: { endpoint }, bundledBaseUrl: null });
+          try {
+            await loader.load('test/model', { device: 'webgpu', dtype: as });
+            outcomes.push(null);
+          } catch (error) {
+            if (!window.firstlight.isLoadError(error)) throw error;
+            outcomes.push({ code: error.code, message: error.message, detail: error.detail });
+          }
+          await loader.dispose();
+        }
+        return outcomes;
+      },
+      hub.endpoint,
+      dtype,
+    );
+    assert.equal(narrow?.code, 'output_mismatch', `${dtype}: ${JSON.stringify(narrow)}`);
+    assert.deepEqual(narrow.detail['available'], ['fp32', 'q8', 'q4']);
+    assert.match(narrow.message, /65,504.*take fp32, q8, q4/u);
+    assert.equal(wide, null);
+    console.log(`  ${OVERFLOWING.name} with ${OVERFLOWING.tensor} doubled is refused in ${dtype}: ${narrow.message}`);
+  } finally {
+    await hub.close();
+  }
+}
+
+/** A safetensors file of bf16 with one tensor's values doubled. */
+function doubleTensor(file: Buffer, tensor: string): Uint8Array<ArrayBuffer> {
+  const headerEnd = 8 + Number(file.readBigUInt64LE(0));
+  const header = JSON.parse(file.subarray(8, headerEnd).toString()) as Record<
+    string,
+    { data_offsets: [number, number] }
+  >;
+  const [start, end] = header[tensor]?.data_offsets.map((offset) => headerEnd + offset) ?? [];
+  assert.ok(start !== undefined && end !== undefined, `no tensor ${tensor}`);
+  const bytes = Uint8Array.from(file);
+  const view = new DataView(bytes.buffer);
+  for (let at = start; at < end; at += 2) {
+    const bits = view.getUint16(at, true);
+    if ((bits & 0x7fff) !== 0) view.setUint16(at, bits + 0x80, true); // the exponent, up by one
+  }
+  return bytes;
 }
 
 /** How many are equal before the first that is not. */

@@ -2,7 +2,7 @@
  * Stage 7's second half: one prefill and one decode of the real model before it is called ready.
  *
  * In: a placed decoder. Out: {@link WarmUpResult}. Guarantees: the kernels of all paths are compiled, the first layer gives
- * what it gives on WebAssembly, the logits are finite numbers, the kernels for long prompts, for short ones and for decoding
+ * what it gives on WebAssembly, the logits of a prompt that begins as a first one does are finite numbers, the kernels for long prompts, for short ones and for decoding
  * agree, the token loop (where the device has one) is captured and gives the same logits, the model's own test (where it
  * brings one) passes, and nothing of the warm-up stays in the KV cache.
  */
@@ -13,6 +13,9 @@ import type { AdapterInfo, LoadReport } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import type { CachedDecoder } from '../serve/cached-decoder.ts';
+import { ALL_DTYPES } from '../plan/choose.ts';
+import { needsFloat16 } from '../plan/encoding.ts';
+import { chooseCheckedIds } from './checked-ids.ts';
 import type { Fixture } from './fixture.ts';
 import { checkFirstLayer, checkFixture } from './validate.ts';
 
@@ -28,9 +31,11 @@ export type WarmUpResult = Omit<LoadReport['warmUp'], 'skeletonMs'>;
 /** What warming up needs. */
 export interface WarmUpRequest {
   readonly decoder: CachedDecoder;
-  readonly plan: Pick<LoadPlan, 'shape' | 'dtype'>;
+  readonly plan: Pick<LoadPlan, 'shape' | 'dtype' | 'dtypes'>;
   readonly adapter: AdapterInfo | null;
   readonly compareFirstLayer: () => Promise<LayerComparison | null>;
+  /** What a first prompt begins with. */
+  readonly firstIds: () => Promise<readonly number[]>;
   /** Null where the model brings none. */
   readonly fixture: Fixture | null;
   readonly signal: AbortSignal;
@@ -43,21 +48,22 @@ export async function warmUp({
   plan,
   adapter,
   compareFirstLayer,
+  firstIds,
   fixture,
   signal,
   onNotice,
 }: WarmUpRequest): Promise<WarmUpResult> {
   const { vocabSize } = plan.shape;
   const prefillTokens = Math.min(PREFILL_TOKENS, decoder.contextTokens);
-  // Different ids, spread over the vocabulary, so that a damaged embedding has a chance to show.
-  const ids = Array.from({ length: prefillTokens }, (_, index) => (index * 31 + 1) % vocabSize);
   try {
     const firstLayerDifference = checkFirstLayer(await compareFirstLayer(), adapter);
+    throwIfAborted(signal);
+    const ids = chooseCheckedIds(await firstIds(), vocabSize, prefillTokens);
     throwIfAborted(signal);
     const startMs = performance.now();
     const prefillLogits = await decoder.logitsFor(ids, signal);
     const prefilledMs = performance.now();
-    checkFinite(prefillLogits, vocabSize);
+    checkFinite(prefillLogits, plan);
     decoder.reset();
     // In parts: a short prompt, one that follows something, and the last token as a decode step.
     for (const end of [Math.ceil(prefillTokens / 4), prefillTokens - 1]) {
@@ -66,7 +72,7 @@ export async function warmUp({
     const checkedMs = performance.now();
     const decodeLogits = await decoder.logitsFor(ids, signal);
     const decodedMs = performance.now();
-    checkAgreement(prefillLogits, decodeLogits);
+    checkAgreement(prefillLogits, decodeLogits, plan);
     throwIfAborted(signal);
     const notice = await decoder.prepareTokenLoop(decodeLogits);
     if (notice !== null) onNotice(notice);
@@ -87,31 +93,53 @@ export async function warmUp({
   }
 }
 
+/** A plan, for what may be taken instead. */
+type CheckedPlan = WarmUpRequest['plan'];
+
 /**
  * A prompt run at once and run in parts takes different kernels, which must come to the same logits. A driver or kernel that
  * computes rubbish on this device is found out here, not by whoever reads the answers.
  */
-function checkAgreement(atOnce: Float32Array, inParts: Float32Array): void {
+function checkAgreement(atOnce: Float32Array, inParts: Float32Array, plan: CheckedPlan): void {
   const { difference, spread, share } = compareValues(atOnce, inParts);
   if (share <= TOLERANCE) return;
-  throw new LoadError('output_mismatch', {
-    message:
-      `The same prompt gives logits that differ by ${difference.toPrecision(3)} (of a spread of ${spread.toPrecision(3)}) ` +
-      'depending on the kernels that run it. Choose device "wasm", and report the adapter of this device.',
-    stage: 'warmUp',
-    detail: { difference, spread },
-  });
+  throw mismatch(
+    `The same prompt gives logits that differ by ${difference.toPrecision(3)} (of a spread of ${spread.toPrecision(3)}) ` +
+      'depending on the kernels that run it.',
+    'Choose device "wasm", and report the adapter of this device.',
+    { difference, spread },
+    plan,
+  );
 }
 
-function checkFinite(logits: Float32Array, vocabSize: number): void {
+function checkFinite(logits: Float32Array, plan: CheckedPlan): void {
+  const { vocabSize } = plan.shape;
   const bad = logits.findIndex((value) => !Number.isFinite(value));
   if (logits.length === vocabSize && bad < 0) return;
-  throw new LoadError('output_mismatch', {
-    message:
-      bad < 0
-        ? `The model gave ${logits.length} logits for a vocabulary of ${vocabSize}.`
-        : `Logit ${bad} is ${String(logits[bad])}: the weights hold values that are no numbers, or the driver computes rubbish. Try another dtype or device "wasm".`,
+  throw mismatch(
+    bad < 0
+      ? `The model gave ${logits.length} logits for a vocabulary of ${vocabSize}.`
+      : `Logit ${bad} of a first prompt is ${String(logits[bad])}.`,
+    'The weights may hold values that are no numbers, or the driver computes rubbish: try another dtype or device "wasm".',
+    { logitCount: logits.length, firstBadIndex: bad },
+    plan,
+  );
+}
+
+/** The error; in float16, which the values of some models leave, with the dtypes of the plan that compute in float32. */
+function mismatch(
+  finding: string,
+  advice: string,
+  detail: Readonly<Record<string, unknown>>,
+  { dtype, dtypes }: CheckedPlan,
+): LoadError {
+  const available = ALL_DTYPES.filter((other) => !needsFloat16(other) && dtypes[other].obstacle === null);
+  const narrow =
+    `${dtype} computes in float16, which ends at 65,504, and the values of this model may pass that: ` +
+    `${available.length > 0 ? `take ${available.join(', ')}` : 'no other dtype fits this device'}.`;
+  return new LoadError('output_mismatch', {
+    message: [finding, ...(needsFloat16(dtype) ? [narrow] : []), advice].join(' '),
     stage: 'warmUp',
-    detail: { logitCount: logits.length, firstBadIndex: bad },
+    detail: { ...detail, dtype, available },
   });
 }
