@@ -35,7 +35,7 @@ export interface SafetensorsTensor {
 
 /** A validated header. */
 export interface SafetensorsHeader {
-  /** The free-form `__metadata__`, strings only. */
+  /** The free-form `__metadata__`, strings only; empty where it is null or absent. */
   readonly metadata: ReadonlyMap<string, string>;
   /** In file order. */
   readonly tensors: readonly SafetensorsTensor[];
@@ -93,7 +93,7 @@ export function parseHeader(headerBytes: Uint8Array, fileSizeBytes: number, file
   let metadata: ReadonlyMap<string, string> = new Map();
   const tensors: SafetensorsTensor[] = [];
   for (const [name, value] of entries) {
-    if (name === '__metadata__') metadata = readMetadata(value, file);
+    if (name === '__metadata__') metadata = value === null ? metadata : readMetadata(value, file);
     else tensors.push(readTensor(name, value, dataStart, dataBytes, file));
   }
   tensors.sort((a, b) => a.start - b.start || a.end - b.end);

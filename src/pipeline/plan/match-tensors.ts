@@ -21,10 +21,20 @@ export interface MatchedTensors {
 /** Prefix under which a causal model keeps its decoder; base models are saved without it. */
 const DECODER_PREFIX = 'model.';
 
-/** Tensors that may be left out wherever they stand, each with its reason. The only exceptions. */
-const HARMLESS: readonly (readonly [RegExp, string])[] = [
-  [/(^|\.)rotary_emb\.inv_freq$/, 'a buffer of old transformers versions; computed from rope_theta instead'],
-  [/(^|\.)rotary_emb\.(cos|sin)_cached$/, 'a buffer of old transformers versions; computed from rope_theta instead'],
+const ROTARY_BUFFER = 'a buffer of old transformers versions; computed from rope_theta instead';
+const CAUSAL_MASK = 'a buffer of old transformers versions: the causal mask, which attention here has by itself';
+const CACHE_SCALE = 'scales the keys and values of an FP8 cache; the cache here is not FP8';
+
+/** Tensors that may be left out wherever they stand, each with its shape and its reason. The only exceptions. */
+const HARMLESS: readonly { readonly name: RegExp; readonly shape: RegExp; readonly reason: string }[] = [
+  { name: /(^|\.)rotary_emb\.(original_)?inv_freq$/, shape: /^/, reason: ROTARY_BUFFER },
+  { name: /(^|\.)rotary_emb\.(cos|sin)_cached$/, shape: /^/, reason: ROTARY_BUFFER },
+  { name: /(^|\.)(self_)?attn\.bias$/, shape: /^1,1,(\d+),\1$/, reason: CAUSAL_MASK },
+  { name: /(^|\.)(self_)?attn\.masked_bias$/, shape: /^1?$/, reason: CAUSAL_MASK },
+  // vLLM and NVIDIA's Model Optimizer, compressed-tensors: one number for a layer. A weight_scale or
+  // input_scale is another thing: it belongs to a quantised matrix, and nothing here excuses it.
+  { name: /(^|\.)self_attn\.(attn\.|[kv]_proj\.)?(q|k|v|kv|prob)_scale$/, shape: /^1?(,1)*$/, reason: CACHE_SCALE },
+  { name: /(^|\.)self_attn\.[kv]_proj\.output_scale$/, shape: /^1?$/, reason: CACHE_SCALE },
 ];
 
 /** How many names a message holds; `detail` has all. */
@@ -93,7 +103,7 @@ function toSource(source: SourceSpec, toFileName: (name: string) => string, tabl
  * of a newer family. Such a checkpoint loads, and then answers wrongly; so it is refused.
  */
 function explainUnused(unused: readonly LocatedTensor[], shape: DecoderShape): LoadPlan['unusedTensors'] {
-  const explained = unused.map(({ name }) => ({ tensor: name, reason: findReason(name, shape) }));
+  const explained = unused.map((tensor) => ({ tensor: tensor.name, reason: findReason(tensor, shape) }));
   const unknown = explained.filter(({ reason }) => reason === null).map(({ tensor }) => tensor);
   if (unknown.length > 0) {
     const what = `The layers hold ${unknown.length} tensors that ${shape.modelType} does not have`;
@@ -102,9 +112,12 @@ function explainUnused(unused: readonly LocatedTensor[], shape: DecoderShape): L
   return explained.map(({ tensor, reason }) => ({ tensor, reason: reason ?? '' }));
 }
 
-function findReason(name: string, { tiedEmbeddings, layerCount, modelType }: DecoderShape): string | null {
-  const harmless = HARMLESS.find(([pattern]) => pattern.test(name));
-  if (harmless) return harmless[1];
+function findReason(
+  { name, shape }: LocatedTensor,
+  { tiedEmbeddings, layerCount, modelType }: DecoderShape,
+): string | null {
+  const harmless = HARMLESS.find((known) => known.name.test(name) && known.shape.test(shape.join()));
+  if (harmless) return harmless.reason;
   if (tiedEmbeddings && /(^|\.)lm_head\.weight$/.test(name)) return 'config.json ties it to the token embedding';
   const layer = /(?:^|\.)layers\.(\d+)\./.exec(name)?.[1];
   if (layer === undefined) return `outside of the decoder: ${modelType} does not read it`;

@@ -230,6 +230,37 @@ describe('planLoad', () => {
     expect(unusedTensors.map(({ reason }) => reason).join('\n')).toMatch(/ties.*\n.*rope_theta.*\nbeyond.*\noutside/);
   });
 
+  it.each([
+    ['self_attn.k_scale', []],
+    ['self_attn.v_scale', [1]],
+    ['self_attn.attn.k_scale', []],
+    ['self_attn.k_proj.k_scale', []],
+    ['self_attn.v_proj.output_scale', [1]],
+    ['self_attn.rotary_emb.inv_freq', [8]],
+    ['self_attn.bias', [1, 1, 512, 512]],
+    ['attn.masked_bias', []],
+  ])('leaves out a buffer without effect inside a layer, and says why: %s %j', async (name, shape) => {
+    const tensors = listTensors(LLAMA_CONFIG).set(`model.layers.1.${name}`, { dtype: 'F32', shape });
+    const { unusedTensors } = await plan(makeSingle(LLAMA_CONFIG, tensors));
+    expect(unusedTensors).toEqual([
+      { tensor: `model.layers.1.${name}`, reason: expect.stringMatching(/FP8|buffer/u) as unknown },
+    ]);
+  });
+
+  it.each([
+    ['mlp.up_proj.weight_scale', []],
+    ['mlp.up_proj.input_scale', []],
+    ['self_attn.k_proj.weight_scale', [1]],
+    ['self_attn.k_scale', [16]],
+    ['self_attn.bias', [64]],
+    ['self_attn.q_norm.weight', [16]],
+  ])('refuses a tensor inside a layer that would change the answer: %s %j', async (name, shape) => {
+    const tensors = listTensors(LLAMA_CONFIG).set(`model.layers.1.${name}`, { dtype: 'F32', shape });
+    const error = await errorOf(plan(makeSingle(LLAMA_CONFIG, tensors)));
+    expect(error.code).toBe('unsupported_architecture');
+    expect(error.message).toContain(`model.layers.1.${name}`);
+  });
+
   it('adds up what the cache holds, of files under way too, and summarises', async () => {
     const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
     const made = await plan(repository, {
