@@ -29,6 +29,15 @@ export function readPositive(config: Config, field: string, fallback?: number): 
   return value;
 }
 
+/** A finite number of at least zero. */
+export function readNonNegative(config: Config, field: string, fallback?: number): number {
+  const value = config[field] ?? fallback;
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) {
+    throw invalidConfig(field, config[field], 'a number of at least zero');
+  }
+  return value;
+}
+
 /** true or false. */
 export function readBoolean(config: Config, field: string, fallback: boolean): boolean {
   const value = config[field] ?? fallback;
@@ -48,7 +57,7 @@ export function readObject(config: Config, field: string): Config | null {
 export function invalidConfig(field: string, value: unknown, expected: string): LoadError {
   return new LoadError('config_invalid', {
     message: `The field ${field} is ${show(value)}, but must be ${expected}.`,
-    detail: { field, value: value ?? null, expected },
+    detail: { field, value: toDetail(value), expected },
   });
 }
 
@@ -56,10 +65,16 @@ export function invalidConfig(field: string, value: unknown, expected: string): 
 export function unsupportedConfig(field: string, value: unknown, supported: string): LoadError {
   return new LoadError('unsupported_architecture', {
     message: `The field ${field} is ${show(value)}; supported is ${supported}.`,
-    detail: { field, value: value ?? null, supported },
+    detail: { field, value: toDetail(value), supported },
   });
 }
 
 function show(value: unknown): string {
-  return value === undefined ? 'absent' : JSON.stringify(value).slice(0, 80);
+  if (value === undefined) return 'absent';
+  return typeof value === 'number' ? String(value) : JSON.stringify(value).slice(0, 80);
+}
+
+/** NaN and infinity, which Python's JSON has and ours has not, become words. */
+function toDetail(value: unknown): unknown {
+  return typeof value === 'number' && !Number.isFinite(value) ? String(value) : (value ?? null);
 }

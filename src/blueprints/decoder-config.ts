@@ -12,8 +12,8 @@ import {
   invalidConfig,
   readBoolean,
   readInteger,
+  readNonNegative,
   readObject,
-  readPositive,
   unsupportedConfig,
 } from './config-reader.ts';
 import { readRotary } from './rotary.ts';
@@ -26,8 +26,19 @@ export interface FamilyTraits {
   readonly mlpBias: boolean;
   /** Tokens that a layer sees, itself included; null where every layer sees all. */
   readonly slidingWindow: number | null;
-  /** transformers' defaults of this family, for fields that a config may leave out. */
-  readonly defaults: { readonly maxContextTokens: number; readonly kvHeadCount: number | null };
+  readonly defaults: FamilyDefaults;
+}
+
+/** What transformers' configuration class of the family says where a config is silent. */
+export interface FamilyDefaults {
+  readonly vocabSize: number;
+  readonly hiddenSize: number;
+  readonly intermediateSize: number;
+  readonly layerCount: number;
+  readonly headCount: number;
+  /** Null: as many as heads. */
+  readonly kvHeadCount: number | null;
+  readonly maxContextTokens: number;
 }
 
 /**
@@ -38,24 +49,26 @@ const HEAD_DIM_MULTIPLE = 16;
 
 /** @throws LoadError `config_invalid`, `unsupported_architecture`, `unsupported_dtype` */
 export function readDecoderShape(config: Config, traits: FamilyTraits): DecoderShape {
+  const { defaults } = traits;
   refuseQuantized(config);
   const activation = config['hidden_act'] ?? 'silu';
-  if (activation !== 'silu') throw unsupportedConfig('hidden_act', activation, 'silu');
+  if (activation !== 'silu' && activation !== 'swish')
+    throw unsupportedConfig('hidden_act', activation, 'silu (swish)');
 
-  const hiddenSize = readInteger(config, 'hidden_size');
-  const headCount = readInteger(config, 'num_attention_heads');
-  const kvHeadCount = readKvHeadCount(config, headCount, traits.defaults.kvHeadCount);
-  const statedContext = readInteger(config, 'max_position_embeddings', { fallback: traits.defaults.maxContextTokens });
+  const hiddenSize = readInteger(config, 'hidden_size', { fallback: defaults.hiddenSize });
+  const headCount = readInteger(config, 'num_attention_heads', { fallback: defaults.headCount });
+  const kvHeadCount = readKvHeadCount(config, headCount, defaults.kvHeadCount);
+  const statedContext = readInteger(config, 'max_position_embeddings', { fallback: defaults.maxContextTokens });
   return {
     modelType: traits.modelType,
-    vocabSize: readInteger(config, 'vocab_size'),
+    vocabSize: readInteger(config, 'vocab_size', { fallback: defaults.vocabSize }),
     hiddenSize,
-    intermediateSize: readInteger(config, 'intermediate_size'),
-    layerCount: readInteger(config, 'num_hidden_layers'),
+    intermediateSize: readInteger(config, 'intermediate_size', { fallback: defaults.intermediateSize }),
+    layerCount: readInteger(config, 'num_hidden_layers', { fallback: defaults.layerCount }),
     headCount,
     kvHeadCount,
     headDim: readHeadDim(config, hiddenSize, headCount),
-    rmsNormEpsilon: readPositive(config, 'rms_norm_eps', 1e-6),
+    rmsNormEpsilon: readNonNegative(config, 'rms_norm_eps', 1e-6),
     tiedEmbeddings: readBoolean(config, 'tie_word_embeddings', false),
     qkvBias: traits.qkvBias,
     attentionOutputBias: traits.attentionOutputBias,
@@ -66,10 +79,21 @@ export function readDecoderShape(config: Config, traits: FamilyTraits): DecoderS
   };
 }
 
+/**
+ * Tokens that a layer sees, itself included; null where it sees all, which a config says with null or with 0. `fallback` is
+ * transformers' default of the family, for a config that does not mention it.
+ */
+export function readWindow(config: Config, fallback: number): number | null {
+  const isOff = config['sliding_window'] === null || config['sliding_window'] === 0;
+  return isOff ? null : readInteger(config, 'sliding_window', { fallback });
+}
+
 function refuseQuantized(config: Config): void {
-  const quantization = readObject(config, 'quantization_config') ?? readObject(config, 'quantization');
+  const mlx = readObject(config, 'quantization');
+  const quantization = readObject(config, 'quantization_config') ?? mlx;
   if (quantization === null) return;
-  const method = quantization['quant_method'] ?? 'unknown';
+  // MLX writes no name of its method, but its settings under both fields.
+  const method = quantization['quant_method'] ?? (mlx === null ? 'unknown' : 'mlx');
   throw new LoadError('unsupported_dtype', {
     message:
       `config.json says that the checkpoint is already quantised (quant_method ${JSON.stringify(method)}). ` +

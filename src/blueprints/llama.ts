@@ -3,15 +3,13 @@
  * transformers: models/llama/configuration_llama.py, modeling_llama.py.
  */
 import type { Blueprint } from './blueprint.ts';
-import { readBoolean, unsupportedConfig } from './config-reader.ts';
+import { readBoolean } from './config-reader.ts';
 import { createDecoderBlueprint } from './decoder-blueprint.ts';
 import { readDecoderShape } from './decoder-config.ts';
 
 /** @see Blueprint */
 export const llama: Blueprint = createDecoderBlueprint(['llama'], (config) => {
-  const parallel = config['pretraining_tp'] ?? 1;
-  // Above 1 the matrices were summed in slices, in an order of rounding that transformers itself no longer follows.
-  if (parallel !== 1) throw unsupportedConfig('pretraining_tp', parallel, '1');
+  // `pretraining_tp` changes nothing: it once had the matrices multiplied in slices, which only rounds in another order.
   const attentionBias = readBoolean(config, 'attention_bias', false);
   return readDecoderShape(config, {
     modelType: 'llama',
@@ -19,6 +17,14 @@ export const llama: Blueprint = createDecoderBlueprint(['llama'], (config) => {
     attentionOutputBias: attentionBias,
     mlpBias: readBoolean(config, 'mlp_bias', false),
     slidingWindow: null,
-    defaults: { maxContextTokens: 2048, kvHeadCount: null },
+    defaults: {
+      vocabSize: 32_000,
+      hiddenSize: 4096,
+      intermediateSize: 11_008,
+      layerCount: 32,
+      headCount: 32,
+      kvHeadCount: null,
+      maxContextTokens: 2048,
+    },
   });
 });

@@ -3,9 +3,8 @@
  * are the same. transformers: models/mistral/configuration_mistral.py, modeling_mistral.py.
  */
 import type { Blueprint } from './blueprint.ts';
-import { type Config, readInteger } from './config-reader.ts';
 import { createDecoderBlueprint } from './decoder-blueprint.ts';
-import { readDecoderShape } from './decoder-config.ts';
+import { readDecoderShape, readWindow } from './decoder-config.ts';
 
 /** @see Blueprint */
 export const mistral: Blueprint = createDecoderBlueprint(['mistral'], (config) =>
@@ -14,12 +13,15 @@ export const mistral: Blueprint = createDecoderBlueprint(['mistral'], (config) =
     qkvBias: false,
     attentionOutputBias: false,
     mlpBias: false,
-    slidingWindow: readWindow(config),
-    defaults: { maxContextTokens: 131_072, kvHeadCount: 8 },
+    slidingWindow: readWindow(config, 4096),
+    defaults: {
+      vocabSize: 32_000,
+      hiddenSize: 4096,
+      intermediateSize: 14_336,
+      layerCount: 32,
+      headCount: 32,
+      kvHeadCount: 8,
+      maxContextTokens: 131_072,
+    },
   }),
 );
-
-function readWindow(config: Config): number | null {
-  // null switches the window off; a config that does not mention it gets transformers' default.
-  return config['sliding_window'] === null ? null : readInteger(config, 'sliding_window', { fallback: 4096 });
-}

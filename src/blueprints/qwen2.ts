@@ -5,7 +5,17 @@
 import type { Blueprint } from './blueprint.ts';
 import { type Config, invalidConfig, readBoolean, readInteger } from './config-reader.ts';
 import { createDecoderBlueprint } from './decoder-blueprint.ts';
-import { readDecoderShape } from './decoder-config.ts';
+import { type FamilyDefaults, readDecoderShape, readWindow } from './decoder-config.ts';
+
+const DEFAULTS: FamilyDefaults = {
+  vocabSize: 151_936,
+  hiddenSize: 4096,
+  intermediateSize: 22_016,
+  layerCount: 32,
+  headCount: 32,
+  kvHeadCount: 32,
+  maxContextTokens: 32_768,
+};
 
 /** @see Blueprint */
 export const qwen2: Blueprint = createDecoderBlueprint(['qwen2'], (config) =>
@@ -14,19 +24,19 @@ export const qwen2: Blueprint = createDecoderBlueprint(['qwen2'], (config) =>
     qkvBias: true,
     attentionOutputBias: false,
     mlpBias: false,
-    slidingWindow: readWindow(config),
-    defaults: { maxContextTokens: 32_768, kvHeadCount: 32 },
+    slidingWindow: readUsedWindow(config),
+    defaults: DEFAULTS,
   }),
 );
 
 /** Most configs state a window and switch it off; where it is on, only layers from `max_window_layers` up have it. */
-function readWindow(config: Config): number | null {
-  if (!readBoolean(config, 'use_sliding_window', false) || config['sliding_window'] === null) return null;
-  const window = readInteger(config, 'sliding_window', { fallback: 4096 });
+function readUsedWindow(config: Config): number | null {
+  const window = readBoolean(config, 'use_sliding_window', false) ? readWindow(config, 4096) : null;
+  if (window === null) return null;
   const layerTypes = config['layer_types'] ?? null;
   if (layerTypes === null) {
     const firstSliding = readInteger(config, 'max_window_layers', { min: 0, fallback: 28 });
-    return firstSliding < readInteger(config, 'num_hidden_layers') ? window : null;
+    return firstSliding < readInteger(config, 'num_hidden_layers', { fallback: DEFAULTS.layerCount }) ? window : null;
   }
   if (!Array.isArray(layerTypes)) throw invalidConfig('layer_types', layerTypes, 'a list');
   return layerTypes.includes('sliding_attention') ? window : null;

@@ -102,6 +102,8 @@ describe('readShape', () => {
     ['mistral', { sliding_window: 4096 }, 4096],
     ['mistral', { sliding_window: 4096, max_position_embeddings: 1024 }, 1024],
     ['mistral', {}, 4096], // transformers' default of a config that does not mention it
+    ['mistral', { sliding_window: 0 }, 131_072], // no window: transformers itself fails on it
+    ['qwen2', { sliding_window: 0, use_sliding_window: true, max_window_layers: 0 }, 32_768],
     ['qwen2', { sliding_window: 128 }, 32_768],
     ['qwen2', { sliding_window: 128, use_sliding_window: true, max_window_layers: 2 }, 32_768],
     ['qwen2', { sliding_window: 128, use_sliding_window: true, max_window_layers: 1 }, 128],
@@ -113,18 +115,18 @@ describe('readShape', () => {
 
   test.each([
     ['unsupported_architecture', 'hidden_act', { hidden_act: 'gelu' }],
-    ['unsupported_architecture', 'pretraining_tp', { pretraining_tp: 2 }],
     ['unsupported_architecture', 'head_dim', { head_dim: 24 }],
     ['unsupported_architecture', 'rope_scaling.rope_type', { rope_scaling: { rope_type: 'longrope' } }],
     ['unsupported_dtype', 'quantization_config', { quantization_config: { quant_method: 'gptq', bits: 4 } }],
-    ['config_invalid', 'hidden_size', { hidden_size: undefined }],
+    ['config_invalid', 'hidden_size', { hidden_size: NaN }],
     ['config_invalid', 'hidden_size', { hidden_size: 66 }],
     ['config_invalid', 'hidden_size', { hidden_size: '64' }],
     ['config_invalid', 'num_hidden_layers', { num_hidden_layers: 0 }],
     ['config_invalid', 'num_attention_heads', { num_attention_heads: 2.5 }],
     ['config_invalid', 'num_key_value_heads', { num_key_value_heads: 3 }],
     ['config_invalid', 'vocab_size', { vocab_size: -1 }],
-    ['config_invalid', 'rms_norm_eps', { rms_norm_eps: 0 }],
+    ['config_invalid', 'rms_norm_eps', { rms_norm_eps: -1 }],
+    ['config_invalid', 'rms_norm_eps', { rms_norm_eps: Infinity }],
     ['config_invalid', 'tie_word_embeddings', { tie_word_embeddings: 'yes' }],
     ['config_invalid', 'max_position_embeddings', { max_position_embeddings: 1e300 }],
   ])('refuses with %s, naming %s: %j', (code, field, fields) => {
