@@ -55,7 +55,8 @@ export function findDuplicateKey(validJson: string): string | null {
   return null;
 }
 
-function findClosingQuote(text: string, openAt: number): number {
+/** Where the string that opens at `openAt` is closed; the end of the text where it is not. */
+export function findClosingQuote(text: string, openAt: number): number {
   let at = openAt + 1;
   while (at < text.length && text.charCodeAt(at) !== QUOTE) at += text.charCodeAt(at) === BACKSLASH ? 2 : 1;
   return at;

@@ -6,6 +6,7 @@
  * Whether the shards exist, and hold what is claimed, is for the caller, who has the snapshot and the headers.
  */
 import { findDuplicateKey } from './json-keys.ts';
+import { readJson } from './repository-json.ts';
 import { safetensorsInvalid } from './safetensors-fault.ts';
 
 /** The index of a sharded checkpoint. */
@@ -17,10 +18,13 @@ export interface WeightsIndex {
 
 /**
  * Parses an index file.
- * @throws LoadError `safetensors_invalid`, reason `index_not_json`, `index_invalid`, `index_duplicate_name`, `index_path`
+ * @throws LoadError `lfs_pointer`; `safetensors_invalid`, reason `index_not_json`, `index_invalid`, `index_duplicate_name`,
+ * `index_path`
  */
 export function parseWeightsIndex(bytes: Uint8Array, file: string): WeightsIndex {
-  const { text, value } = parseJson(bytes, file);
+  const { text, value } = readJson(bytes, file, (cause) =>
+    safetensorsInvalid('index_not_json', file, 'It is not JSON in UTF-8.', {}, cause),
+  );
   const weightMap: unknown = typeof value === 'object' && value !== null && 'weight_map' in value && value.weight_map;
   if (typeof weightMap !== 'object' || weightMap === null || Array.isArray(weightMap)) {
     throw safetensorsInvalid('index_invalid', file, 'It has no weight_map object.', {});
@@ -44,15 +48,6 @@ export function parseWeightsIndex(bytes: Uint8Array, file: string): WeightsIndex
   }
   if (shardByTensor.size === 0) throw safetensorsInvalid('index_invalid', file, 'Its weight_map is empty.', {});
   return { shards: [...new Set(shardByTensor.values())].sort(), shardByTensor };
-}
-
-function parseJson(bytes: Uint8Array, file: string): { text: string; value: unknown } {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    return { text, value: JSON.parse(text) };
-  } catch (cause) {
-    throw safetensorsInvalid('index_not_json', file, 'It is not JSON in UTF-8.', {}, cause);
-  }
 }
 
 function isShardPath(path: string): boolean {

@@ -3,12 +3,15 @@
  */
 import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
+import { MAX_LFS_POINTER_BYTES, refuseLfsPointer } from '../../formats/lfs-pointer.ts';
+import { readJsonObject } from '../../formats/repository-json.ts';
+import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
+import { listTextFiles, TEXT_PATHS } from '../texts/text-files.ts';
 
 /** The whole content of a file of the snapshot. */
 export type ReadAll = (path: string) => Promise<Uint8Array>;
 
-/** A JSON object. */
-export type JsonObject = Readonly<Record<string, unknown>>;
+const CONFIG = TEXT_PATHS.config;
 
 /** A config of more than this is none: real ones have a few kilobytes, and it is read whole. */
 const MAX_CONFIG_BYTES = 2 ** 20;
@@ -16,9 +19,13 @@ const MAX_CONFIG_BYTES = 2 ** 20;
 /** The same for an index: 64 MiB name about 500,000 tensors. */
 const MAX_INDEX_BYTES = 64 * 2 ** 20;
 
-/** config.json. @throws LoadError `file_not_found`, `config_invalid` */
+/**
+ * config.json. The files that serving reads after the download are looked at, too, where they are small enough to be Git LFS
+ * pointers: so that a clone without its large files is known before anything is downloaded.
+ * @throws LoadError `file_not_found`, `config_invalid`, `lfs_pointer`
+ */
 export async function readConfig(snapshot: Snapshot, readAll: ReadAll): Promise<JsonObject> {
-  const config = await readJsonObject(snapshot, 'config.json', readAll);
+  const [config] = await Promise.all([readConfigFile(snapshot, readAll), refusePointers(snapshot, readAll)]);
   if (config) return config;
   throw new LoadError('file_not_found', {
     message: `${snapshot.modelId} has no config.json at commit ${snapshot.commit}.`,
@@ -35,25 +42,20 @@ export async function readIndexBytes(file: SnapshotFile, readAll: ReadAll): Prom
   });
 }
 
-async function readJsonObject(snapshot: Snapshot, path: string, readAll: ReadAll): Promise<JsonObject | null> {
-  const file = snapshot.files.find((candidate) => candidate.path === path);
-  if (!file) return null;
-  if (file.sizeBytes > MAX_CONFIG_BYTES) throw invalid(path, `has ${file.sizeBytes} bytes`);
-  const bytes = await readAll(path);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw invalid(path, 'is not JSON in UTF-8', cause);
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(path, 'is not a JSON object');
-  return value as JsonObject;
+async function refusePointers(snapshot: Snapshot, readAll: ReadAll): Promise<void> {
+  const texts = new Set(listTextFiles(snapshot));
+  const small = snapshot.files.filter(({ path, sizeBytes }) => texts.has(path) && sizeBytes < MAX_LFS_POINTER_BYTES);
+  await Promise.all(small.map(async ({ path }) => refuseLfsPointer(await readAll(path), path)));
 }
 
-function invalid(file: string, what: string, cause?: unknown): LoadError {
-  return new LoadError('config_invalid', {
-    message: `${file} ${what}.`,
-    detail: { file },
-    ...(cause === undefined ? {} : { cause }),
-  });
+async function readConfigFile(snapshot: Snapshot, readAll: ReadAll): Promise<JsonObject | null> {
+  const file = snapshot.files.find(({ path }) => path === CONFIG);
+  if (!file) return null;
+  if (file.sizeBytes > MAX_CONFIG_BYTES) {
+    throw new LoadError('config_invalid', {
+      message: `${CONFIG} has ${file.sizeBytes} bytes; the limit is ${MAX_CONFIG_BYTES}.`,
+      detail: { file: CONFIG, sizeBytes: file.sizeBytes, maxBytes: MAX_CONFIG_BYTES },
+    });
+  }
+  return readJsonObject(await readAll(CONFIG), CONFIG);
 }

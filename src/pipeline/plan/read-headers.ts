@@ -13,6 +13,7 @@ import {
   readHeaderLength,
   type SafetensorsTensor,
 } from '../../formats/safetensors.ts';
+import { refuseLfsPointer } from '../../formats/lfs-pointer.ts';
 import { parseWeightsIndex } from '../../formats/weights-index.ts';
 import { type ReadAll, readIndexBytes } from './read-config.ts';
 
@@ -51,7 +52,8 @@ const OTHER_FORMATS: readonly (readonly [string, RegExp])[] = [
 
 /**
  * The tensors of the snapshot's checkpoint.
- * @throws LoadError `no_safetensors`, `file_not_found` (shards that the index names), `safetensors_invalid`, `size_mismatch`
+ * @throws LoadError `no_safetensors`, `file_not_found` (shards that the index names), `safetensors_invalid`, `size_mismatch`,
+ * `lfs_pointer`
  */
 export async function readTensorTable(
   snapshot: Snapshot,
@@ -116,6 +118,7 @@ async function readHeader(
 ): Promise<readonly SafetensorsTensor[]> {
   const firstEnd = Math.min(sizeBytes, FIRST_READ_BYTES);
   const first = firstEnd === 0 ? new Uint8Array(0) : await readExactly(readRange, path, 0, firstEnd);
+  refuseLfsPointer(first, path);
   const headerEnd = HEADER_LENGTH_BYTES + readHeaderLength(first.subarray(0, HEADER_LENGTH_BYTES), sizeBytes, path);
   const header = new Uint8Array(headerEnd - HEADER_LENGTH_BYTES);
   header.set(first.subarray(HEADER_LENGTH_BYTES, headerEnd));

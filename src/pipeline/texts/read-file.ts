@@ -7,6 +7,8 @@
 import { LoadError } from '../../contract/errors.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
+import { refuseLfsPointer } from '../../formats/lfs-pointer.ts';
+import { readJson as parseJson } from '../../formats/repository-json.ts';
 import { isJsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { SnapshotFiles } from '../fetch/service.ts';
@@ -39,10 +41,10 @@ export const TEXT_KINDS = {
   fixture: { maxBytes: 16 * MIB, code: 'config_invalid' },
 } as const satisfies Record<string, TextKind>;
 
-/** What a large file that was not fetched leaves in its place in a git repository (github.com/git-lfs/git-lfs, docs/spec.md). */
-const LFS_POINTER = 'version https://git-lfs.github.com/spec/';
-
-/** The bytes of a file; null where the snapshot lacks it. @throws LoadError of the kind's code, and what reading throws */
+/**
+ * The bytes of a file; null where the snapshot lacks it.
+ * @throws LoadError of the kind's code, `lfs_pointer`, and what reading throws
+ */
 export async function readBytes(
   { snapshot, files }: TextSource,
   path: string,
@@ -56,9 +58,7 @@ export async function readBytes(
     throw invalid(kind, path, `has ${sizeBytes} bytes; the limit is ${kind.maxBytes}`, { sizeBytes });
   }
   const bytes = await files.readAll(path, { signal });
-  if (startsWith(bytes, LFS_POINTER)) {
-    throw invalid(kind, path, 'is a Git LFS pointer: the file that it stands for was not fetched (git lfs pull)');
-  }
+  refuseLfsPointer(bytes, path);
   return bytes;
 }
 
@@ -88,18 +88,9 @@ export async function readJson(
 ): Promise<JsonObject | null> {
   const bytes = await readBytes(source, path, kind, signal);
   if (bytes === null) return null;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch (error) {
-    throw invalid(kind, path, 'is not JSON in UTF-8', {}, error);
-  }
-  if (!isJsonObject(parsed)) throw invalid(kind, path, 'holds no JSON object');
-  return parsed;
-}
-
-function startsWith(bytes: Uint8Array, text: string): boolean {
-  return new TextDecoder().decode(bytes.subarray(0, text.length)) === text;
+  const { value } = parseJson(bytes, path, (cause) => invalid(kind, path, 'is not JSON in UTF-8', {}, cause));
+  if (!isJsonObject(value)) throw invalid(kind, path, 'holds no JSON object');
+  return value;
 }
 
 function invalid(

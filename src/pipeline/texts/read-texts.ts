@@ -12,7 +12,7 @@ import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { TokenizerParts } from '../serve/text-tokenizer.ts';
 import { parseFixture } from '../warm-up/fixture.ts';
 import type { Fixture } from '../warm-up/fixture.ts';
-import { readJson, readText, TEXT_KINDS } from './read-file.ts';
+import { readBytes, readJson, readText, TEXT_KINDS } from './read-file.ts';
 import type { TextSource } from './read-file.ts';
 import { templateName, TEXT_PATHS } from './text-files.ts';
 
@@ -27,7 +27,7 @@ export interface Texts {
   readonly notices: readonly string[];
 }
 
-/** @throws LoadError `config_invalid`, `tokenizer_invalid`, and what reading throws */
+/** @throws LoadError `config_invalid`, `tokenizer_invalid`, `lfs_pointer`, and what reading throws */
 export async function readTexts(source: TextSource, signal: AbortSignal): Promise<Texts> {
   const notices: string[] = [];
   const [config, generationConfig, tokenizer] = await Promise.all([
@@ -44,8 +44,8 @@ export async function readTexts(source: TextSource, signal: AbortSignal): Promis
 
 /** The model's own test, where it brings one. @throws LoadError `config_invalid`, and what reading throws */
 export async function readFixture(source: TextSource, vocabSize: number, signal: AbortSignal): Promise<Fixture | null> {
-  const text = await readText(source, TEXT_PATHS.fixture, TEXT_KINDS.fixture, signal);
-  return text === null ? null : parseFixture(text, vocabSize);
+  const bytes = await readBytes(source, TEXT_PATHS.fixture, TEXT_KINDS.fixture, signal);
+  return bytes === null ? null : parseFixture(bytes, vocabSize);
 }
 
 async function readTokenizer(source: TextSource, signal: AbortSignal): Promise<TokenizerParts | null> {

@@ -1,10 +1,11 @@
 /**
  * A known input and its expected output, which a model may bring in a file of its own.
  *
- * In: the file's text. Out: {@link Fixture}. The file is `{"inputIds": [1, 17, …], "logits": [[id, value], …]}`: the logits of
+ * In: the file's bytes. Out: {@link Fixture}. The file is `{"inputIds": [1, 17, …], "logits": [[id, value], …]}`: the logits of
  * some tokens after the last input token, in float32, from the program that the model was made with.
  */
 import { LoadError } from '../../contract/errors.ts';
+import { readJson } from '../../formats/repository-json.ts';
 
 /** Where it lies in a repository. */
 export const FIXTURE_PATH = 'firstlight-fixture.json';
@@ -16,15 +17,10 @@ export interface Fixture {
   readonly logits: readonly (readonly [id: number, value: number])[];
 }
 
-/** @throws LoadError `config_invalid` */
-export function parseFixture(text: string, vocabSize: number): Fixture {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch (error) {
-    throw invalid('it is no JSON', error);
-  }
-  const { inputIds, logits } = (parsed ?? {}) as Readonly<Record<string, unknown>>;
+/** @throws LoadError `config_invalid`, `lfs_pointer` */
+export function parseFixture(bytes: Uint8Array, vocabSize: number): Fixture {
+  const { value } = readJson(bytes, FIXTURE_PATH, (cause) => invalid('it is no JSON', cause));
+  const { inputIds, logits } = (value ?? {}) as Readonly<Record<string, unknown>>;
   const isId = (id: unknown): id is number => Number.isSafeInteger(id) && Number(id) >= 0 && Number(id) < vocabSize;
   if (!Array.isArray(inputIds) || inputIds.length === 0 || !inputIds.every(isId)) {
     throw invalid(`inputIds must be token ids below ${vocabSize}`);

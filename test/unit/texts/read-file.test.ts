@@ -13,13 +13,14 @@ describe('a damaged text', () => {
   it.each<[path: string, content: string | Uint8Array, code: string]>([
     ['tokenizer.json', '{', 'tokenizer_invalid'],
     ['tokenizer.json', '[]', 'tokenizer_invalid'],
-    ['tokenizer.json', POINTER, 'tokenizer_invalid'],
+    ['tokenizer.json', POINTER, 'lfs_pointer'],
     ['tokenizer.json', Uint8Array.of(0x22, 0xff, 0x22), 'tokenizer_invalid'],
     ['tokenizer_config.json', 'null', 'tokenizer_invalid'],
     ['added_tokens.json', '"x"', 'tokenizer_invalid'],
     ['chat_template.jinja', Uint8Array.of(0xff), 'tokenizer_invalid'],
-    ['additional_chat_templates/tool_use.jinja', POINTER, 'tokenizer_invalid'],
+    ['additional_chat_templates/tool_use.jinja', POINTER, 'lfs_pointer'],
     ['config.json', '{', 'config_invalid'],
+    ['generation_config.json', POINTER, 'lfs_pointer'],
   ])('%s (%j): %s, and the file is named', async (path, content, code) => {
     const reading = readTexts(makeSource({ ...BASE, [path]: content }), signal);
     await expect(reading).rejects.toThrow(path);
@@ -38,7 +39,6 @@ describe('a generation_config.json that cannot be read', () => {
   it.each([
     ['{', 'is not JSON in UTF-8'],
     ['[1]', 'holds no JSON object'],
-    [POINTER, 'is a Git LFS pointer'],
   ])('is left out (%j), and a notice names it: nothing in it is needed', async (content, what) => {
     const { generationConfig, notices } = await readTexts(
       makeSource({ ...BASE, 'generation_config.json': content }),
