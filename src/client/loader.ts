@@ -8,6 +8,7 @@
 import * as Comlink from 'comlink';
 import { LoadError } from '../contract/errors.ts';
 import type { AdapterInfo, ContextRange, LoadEvent, LoadRequest, SimulatedLimits } from '../contract/load.ts';
+import { DEFAULT_ENDPOINT } from '../contract/model-name.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
 import { createModelCache } from './cache.ts';
@@ -41,7 +42,7 @@ export interface LoaderOptions {
 
 /** What a plan or a load may be asked for. */
 export interface PlanOptions {
-  /** Branch, tag or commit, of a model that is named by its id. Default `main`. */
+  /** Branch, tag or commit, of a model that is named by its id. Default: the one that its address names, else `main`. */
   readonly revision?: string;
   /** Default `auto`: the plan chooses, and says why. */
   readonly dtype?: LoadRequest['dtype'];
@@ -101,8 +102,6 @@ export interface Loader {
   dispose(): Promise<void>;
 }
 
-const DEFAULT_ENDPOINT = 'https://huggingface.co';
-
 /** Makes a {@link Loader}. Nothing happens until its first call. @throws LoadError `invalid_argument` */
 export function createLoader(options: LoaderOptions = {}): Loader {
   const source = toSourceConfig(options);
@@ -131,13 +130,13 @@ export function createLoader(options: LoaderOptions = {}): Loader {
 
   return {
     async plan(model, planOptions = {}) {
-      const request = await toRequest(model, planOptions);
+      const request = await toRequest(model, planOptions, source.endpoint);
       const { onProgress, signal } = planOptions;
       const onEvent = Comlink.proxy(toPageCallback(onProgress));
       return using((worker) => worker.call((api, id) => api.plan(id, source, request, onEvent), signal));
     },
     async load(model, loadOptions = {}) {
-      const request = await toRequest(model, loadOptions);
+      const request = await toRequest(model, loadOptions, source.endpoint);
       const { onProgress, signal } = loadOptions;
       return using(async (worker) => {
         const onEvent = Comlink.proxy(toPageCallback(onProgress));
@@ -183,16 +182,10 @@ function invalidAddress(argument: string, wanted: string, given: string): LoadEr
   });
 }
 
-async function toRequest(model: ModelSource, options: PlanOptions): Promise<LoadRequest> {
-  if (typeof model !== 'string' && options.revision !== undefined) {
-    throw new LoadError('invalid_argument', {
-      message: 'A folder or an address has no revisions: leave "revision" out.',
-      detail: { argument: 'revision' },
-    });
-  }
+async function toRequest(model: ModelSource, options: PlanOptions, endpoint: string): Promise<LoadRequest> {
+  const { revision } = options;
   return {
-    ...(await toNamedOrigin(model, baseAddress())),
-    revision: options.revision ?? 'main',
+    ...(await toNamedOrigin(model, { revision, endpoint, pageUrl: baseAddress() })),
     dtype: options.dtype ?? 'auto',
     device: options.device ?? 'auto',
     contextTokens: options.contextTokens ?? null,

@@ -3,61 +3,25 @@
  * harmless in a URL and in a header. Guarantees: nothing that fails here is sent anywhere; a token is never repeated.
  */
 import { LoadError } from '../contract/errors.ts';
+import { findModelIdFault, findRevisionFault } from '../contract/model-name.ts';
 import { trimTrailingSlashes } from './urls.ts';
-
-/** The hub itself; any endpoint that speaks its protocol will do. */
-export const DEFAULT_ENDPOINT = 'https://huggingface.co';
-
-const MAX_MODEL_ID_LENGTH = 96;
-const MAX_REVISION_LENGTH = 256;
-
-/** One part of a repository id: word characters at both ends; `.` and `-` inside, but never doubled. */
-const NAME = /^\w(?:[\w.-]*\w)?$/;
 
 /**
  * The model id, `org/name` or a bare `name` of the early days (`gpt2`).
- * Rules as in huggingface_hub's `validate_repo_id`.
  *
  * @throws LoadError `invalid_argument`
  */
 export function checkModelId(modelId: string): string {
-  const parts = modelId.split('/');
-  const ok =
-    modelId.length <= MAX_MODEL_ID_LENGTH &&
-    parts.length <= 2 &&
-    parts.every((part) => NAME.test(part) && !part.includes('--') && !part.includes('..')) &&
-    !modelId.endsWith('.git');
-  if (!ok) {
-    throw new LoadError('invalid_argument', {
-      message:
-        `${quote(modelId)} is no model id. One looks like "org/name": letters, digits, "_", "-" and "." ` +
-        `(no "--", no "..", none of "-." at an end), at most ${MAX_MODEL_ID_LENGTH} characters.`,
-      detail: { argument: 'modelId', value: clip(modelId) },
-    });
-  }
-  return modelId;
+  return refuseFault('modelId', modelId, findModelIdFault(modelId));
 }
 
 /**
- * A revision: branch, tag, commit, or a ref such as `refs/pr/1`. Rules after git-check-ref-format.
+ * A revision: branch, tag, commit, or a ref such as `refs/pr/1`.
  *
  * @throws LoadError `invalid_argument`
  */
 export function checkRevision(revision: string): string {
-  const segments = revision.split('/');
-  const ok =
-    revision.length <= MAX_REVISION_LENGTH &&
-    segments.every((segment) => segment !== '' && !segment.startsWith('.')) &&
-    !revision.includes('..') &&
-    !/[\s~^:?*[\\]/.test(revision) &&
-    !hasControlCharacter(revision);
-  if (!ok) {
-    throw new LoadError('invalid_argument', {
-      message: `${quote(revision)} is no revision. Give a branch, a tag, or the 40 hex digits of a commit.`,
-      detail: { argument: 'revision', value: clip(revision) },
-    });
-  }
-  return revision;
+  return refuseFault('revision', revision, findRevisionFault(revision));
 }
 
 /**
@@ -114,6 +78,14 @@ export function hasControlCharacter(text: string): boolean {
 /** `text` for a message: quoted, controls escaped, cut to a readable length. */
 export function quote(text: string): string {
   return JSON.stringify(clip(text));
+}
+
+function refuseFault(argument: string, value: string, fault: string | null): string {
+  if (fault === null) return value;
+  throw new LoadError('invalid_argument', {
+    message: `${quote(value)}: ${fault}`,
+    detail: { argument, value: clip(value) },
+  });
 }
 
 function clip(text: string): string {

@@ -13,10 +13,11 @@ import { throwIfAborted } from '../base/abort.ts';
 import { isTransient } from '../base/retry.ts';
 import { type Fetch, platformFetch } from '../base/send.ts';
 import { isLoadError } from '../contract/errors.ts';
+import { DEFAULT_ENDPOINT } from '../contract/model-name.ts';
 import type { Snapshot } from '../contract/snapshot.ts';
 import { bundledFileUrl, readBundledModel } from '../hub/bundled-index.ts';
 import { checkAccess, listFiles, readRevision } from '../hub/listing.ts';
-import { checkEndpoint, checkModelId, checkRevision, checkToken, DEFAULT_ENDPOINT, isCommit } from '../hub/model-id.ts';
+import { checkEndpoint, checkModelId, checkRevision, checkToken, isCommit } from '../hub/model-id.ts';
 import type { HubAccess } from '../hub/request.ts';
 import { resolveUrl, trimTrailingSlashes } from '../hub/urls.ts';
 import {

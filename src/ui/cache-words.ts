@@ -5,6 +5,7 @@
  * called complete, nor 100 %.
  */
 import type { CacheEntry, CacheRemoval, CacheUsage, VerifyResult } from '../contract/cache.ts';
+import { DEFAULT_ENDPOINT } from '../contract/model-name.ts';
 import type { FormDraft } from './stores/load-store.svelte.ts';
 import { formatBytes, formatCommit, formatPercent } from './format.ts';
 
@@ -66,9 +67,6 @@ export function describeAge(thenMs: number, nowMs: number): string {
   return AGO.format(-Math.floor(agoMs / ms), unit);
 }
 
-/** The address that a form shows as its placeholder: an empty field stands for it. */
-const DEFAULT_ENDPOINT = 'https://huggingface.co';
-
 /**
  * What to put into the form to load an entry again: by branch, so that a moved one is noticed, else by commit. Null for a
  * folder, which the page may not open again by itself.
@@ -81,6 +79,7 @@ export function toFormDraft(
   if (source === 'url') return { kind: 'url', baseUrl: endpoint };
   const revision = revisions.includes('main') ? 'main' : (revisions[0] ?? commit);
   // A bundled model is found whatever hub is set.
+  // An empty field stands for the hub itself.
   const field = source === 'bundled' ? null : endpoint === DEFAULT_ENDPOINT ? '' : endpoint;
   return { kind: 'id', modelId, revision, endpoint: field };
 }

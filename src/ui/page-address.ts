@@ -5,8 +5,8 @@
  * Guarantees: never an endpoint or a token (a link must not point a visitor's token at somebody's server), and no
  * automatic load where anything was wrong.
  */
+import { DEFAULT_ENDPOINT, findRevisionFault, readModelName } from '../contract/model-name.ts';
 import type { Device, Dtype } from '../contract/plan.ts';
-import { checkModelId, checkRevision } from './model-id.ts';
 
 /** What is selectable as number format, `auto` first. */
 export const DTYPE_CHOICES: readonly (Dtype | 'auto')[] = ['auto', 'fp32', 'fp16', 'q8', 'q4', 'q4f16'];
@@ -29,15 +29,22 @@ export interface PageAddress {
 export function readPageAddress(search: string): PageAddress {
   const query = new URLSearchParams(search);
   const ignored: string[] = [];
-  const take = <T extends string>(name: string, accept: (value: string) => T | null): T | null => {
+  const take = <T>(name: string, accept: (value: string) => T | null): T | null => {
     const value = query.get(name)?.trim();
     if (value === undefined || value === '') return null;
     const accepted = accept(value);
     if (accepted === null) ignored.push(name);
     return accepted;
   };
-  const modelId = take('model', (value) => (checkModelId(value) === null ? value : null));
-  const revision = take('revision', (value) => (checkRevision(value) === null ? value : null));
+  const name = take('model', (value) => {
+    const read = readModelName(value, DEFAULT_ENDPOINT);
+    return 'fault' in read ? null : read;
+  });
+  const modelId = name?.modelId ?? null;
+  const named = name?.revision ?? null;
+  const revision =
+    take('revision', (value) => (findRevisionFault(value) === null && (named ?? value) === value ? value : null)) ??
+    named;
   const dtype = take('dtype', (value) => DTYPE_CHOICES.find((choice) => choice === value) ?? null);
   const device = take('device', (value) => DEVICE_CHOICES.find((choice) => choice === value) ?? null);
   const autoload = query.get('autoload') === '1' && ignored.length === 0;

@@ -39,6 +39,8 @@ export interface RepositorySpec {
   readonly tokensWithoutPermission?: readonly string[];
   /** The repository moved: everything redirects (307) to this id. */
   readonly renamedTo?: string;
+  /** And to this origin: a mirror that sends its callers on. Default: its own. */
+  readonly renamedAt?: string;
   /** A hostile listing: entries put behind the real ones as they are, and a commit that is none. */
   readonly hostile?: { readonly entries?: readonly unknown[]; readonly sha?: unknown };
 }

@@ -207,8 +207,8 @@ function answerFile(
   const found = findRepository(context, id, headers, null);
   if ('status' in found) {
     if (found.status !== 307) return found;
-    const target = context.repositories.get(id)?.spec.renamedTo ?? id;
-    return redirect(307, `/${target}/resolve/${encodeURIComponent(revision)}/${encodePath(path)}`, {});
+    const { renamedTo = id, renamedAt = '' } = context.repositories.get(id)?.spec ?? {};
+    return redirect(307, `${renamedAt}/${renamedTo}/resolve/${encodeURIComponent(revision)}/${encodePath(path)}`, {});
   }
   const refused = checkGate(found, headers);
   if (refused !== null) return refused;
@@ -257,9 +257,9 @@ function findRepository(
       ? answerError(401, 'Invalid username or password.', null)
       : answerError(404, 'Repository not found', 'RepoNotFound');
   }
-  const { renamedTo } = repository.spec;
+  const { renamedTo, renamedAt = '' } = repository.spec;
   if (renamedTo === undefined) return repository;
-  return redirect(307, url === null ? '' : url.pathname.replace(id, renamedTo) + url.search, {});
+  return redirect(307, url === null ? '' : renamedAt + url.pathname.replace(id, renamedTo) + url.search, {});
 }
 
 /** What someone without access to a gated or disabled repository's files is told; null for the others. */

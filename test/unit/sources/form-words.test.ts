@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkBaseUrl } from '../../../src/ui/model-id.ts';
+import { checkBaseUrl } from '../../../src/ui/addresses.ts';
 import { describeFolder } from '../../../src/ui/model-sources.ts';
 
 const file = new File([new Uint8Array(1_500)], 'config.json');

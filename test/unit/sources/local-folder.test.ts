@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openFolder } from '../../../src/client/local-folder.ts';
 import { toNamedOrigin } from '../../../src/client/model-source.ts';
+import { DEFAULT_ENDPOINT } from '../../../src/contract/model-name.ts';
 import { isLoadError, type LoadError } from '../../../src/contract/errors.ts';
 import { type LocalFile, MAX_FOLDER_FILES } from '../../../src/contract/snapshot.ts';
 import { planLoad } from '../../../src/pipeline/plan/plan.ts';
@@ -68,9 +69,14 @@ describe('what a page hands over', () => {
   });
 
   test('addresses are absolute, bare, and never repeated in an error', async () => {
-    const origin = (baseUrl: string) => toNamedOrigin({ baseUrl }, 'https://page.example/app/');
+    const origin = (baseUrl: string) =>
+      toNamedOrigin(
+        { baseUrl },
+        { revision: undefined, endpoint: DEFAULT_ENDPOINT, pageUrl: 'https://page.example/app/' },
+      );
     expect(await origin('https://host.example/a/b//')).toEqual({
       modelId: 'host.example/a/b',
+      revision: 'main',
       origin: { type: 'url', baseUrl: 'https://host.example/a/b' },
     });
     expect((await origin('models/tiny')).origin).toEqual({

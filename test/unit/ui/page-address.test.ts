@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { checkEndpoint, checkModelId, checkRevision } from '../../../src/ui/model-id.ts';
+import { findModelIdFault } from '../../../src/contract/model-name.ts';
+import { checkEndpoint } from '../../../src/ui/addresses.ts';
 import { readPageAddress } from '../../../src/ui/page-address.ts';
 
 describe('readPageAddress', () => {
@@ -19,7 +20,18 @@ describe('readPageAddress', () => {
     expect(readPageAddress('')).toMatchObject({ modelId: null, autoload: false, ignored: [] });
   });
 
+  it('takes the address of a model, with the revision that it names', () => {
+    const address = 'https://huggingface.co/org/name/tree/v1';
+    expect(readPageAddress(`?model=${address}`)).toMatchObject({ modelId: 'org/name', revision: 'v1', ignored: [] });
+    expect(readPageAddress(`?model=${address}&revision=v1`)).toMatchObject({ revision: 'v1', ignored: [] });
+    expect(readPageAddress(`?model=${address}&revision=v2&autoload=1`)).toMatchObject({
+      ignored: ['revision'],
+      autoload: false,
+    });
+  });
+
   it.each([
+    ['?model=https://evil.example/org/name&autoload=1', 'model'],
     ['?model=../../etc&autoload=1', 'model'],
     ['?model=a/b/c&autoload=1', 'model'],
     ['?dtype=int3&autoload=1', 'dtype'],
@@ -39,48 +51,10 @@ describe('readPageAddress', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string(), (model, rest) => {
         const read = readPageAddress(`?model=${encodeURIComponent(model)}&${rest}`);
-        expect(read.modelId === null || checkModelId(read.modelId) === null).toBe(true);
+        expect(read.modelId === null || findModelIdFault(read.modelId) === null).toBe(true);
       }),
     );
   });
-});
-
-describe('checkModelId', () => {
-  it.each(['gpt2', 'firstlight/storyteller-2m', 'Qwen/Qwen2.5-0.5B', 'a/b_c.d', '01-ai/Yi-6B'])('takes %s', (id) => {
-    expect(checkModelId(id)).toBeNull();
-  });
-
-  it.each([
-    '',
-    '/',
-    'a/',
-    '/b',
-    'a/b/c',
-    'a b/c',
-    'a/..',
-    '../a',
-    'a/b--c',
-    '-a/b',
-    'a/b.',
-    'a/b?x',
-    'a/bé',
-    `a/${'x'.repeat(97)}`,
-  ])('refuses "%s" with a sentence', (id) => {
-    expect(checkModelId(id)).toMatch(/\.$/);
-  });
-});
-
-describe('checkRevision', () => {
-  it.each(['main', 'v1.0', 'refs/pr/1', 'feature/x-y', 'a'.repeat(40)])('takes %s', (revision) => {
-    expect(checkRevision(revision)).toBeNull();
-  });
-
-  it.each(['', ' ', '/main', 'main/', 'a..b', 'a//b', '-x', 'a b', 'a?b', 'x.lock', 'a@{1}'])(
-    'refuses "%s"',
-    (revision) => {
-      expect(checkRevision(revision)).not.toBeNull();
-    },
-  );
 });
 
 describe('checkEndpoint', () => {
