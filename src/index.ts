@@ -25,6 +25,8 @@ export { ERROR_SENTENCES, isLoadError, LoadError, STAGES } from './contract/erro
 export type { ErrorCode, ErrorDetail, LoadErrorData, Stage } from './contract/errors.ts';
 export type {
   ChatMessage,
+  ChatOptions,
+  ContentPart,
   FinishReason,
   GeneratedToken,
   GenerateOptions,

@@ -3,7 +3,7 @@
  */
 import * as Comlink from 'comlink';
 import { LoadError } from '../contract/errors.ts';
-import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
+import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
 import type { LoadReport, ModelInfo } from '../contract/load.ts';
 import type { MemoryUse } from '../contract/memory.ts';
 import type { ModelState } from '../contract/model-state.ts';
@@ -33,15 +33,15 @@ export interface Model {
   /**
    * Generates from a prompt: text, a conversation, or token ids. Yields each token as it comes; leaving the loop cancels.
    * Requests of one model run one after another.
-   * @throws LoadError `invalid_argument`, `tokenizer_missing`, `context_exceeded`, `aborted`, `device_lost` (the model is
+   * @throws LoadError `invalid_argument`, `tokenizer_missing`, `chat_template_failed`, `context_exceeded`, `aborted`, `device_lost` (the model is
    *   then being rebuilt: the same call can be made at once, and waits), `out_of_memory` (on a GPU it is rebuilt too),
    *   `runtime_failed`, `worker_died`, `disposed`
    */
   generate(prompt: Prompt, options?: GenerateCallOptions): AsyncIterableIterator<GeneratedToken>;
   /** Logits [vocabSize] after the last token of the prompt; float32. Errors as {@link generate}. */
-  logits(prompt: Prompt, options?: { readonly signal?: AbortSignal }): Promise<Float32Array>;
+  logits(prompt: Prompt, options?: ChatOptions & { readonly signal?: AbortSignal }): Promise<Float32Array>;
   /** Token ids of a prompt, special tokens and chat template included. */
-  tokenize(prompt: Prompt): Promise<number[]>;
+  tokenize(prompt: Prompt, options?: ChatOptions): Promise<number[]>;
   /** Text of token ids; special tokens are left out unless `keepSpecialTokens`. */
   detokenize(ids: readonly number[], options?: { readonly keepSpecialTokens?: boolean }): Promise<string>;
   /** The memory that it holds now, bytes: GPU buffers by purpose, and the runtime's heap. @throws LoadError `disposed` */
@@ -87,13 +87,13 @@ export function createModel(link: WorkerLink, loaded: LoadedModel, states: State
       void run();
       return queue;
     },
-    async logits(prompt, { signal } = {}) {
+    async logits(prompt, { signal, ...options } = {}) {
       assertAlive();
-      return link.call((api, id) => api.logits(id, handle, prompt), signal);
+      return link.call((api, id) => api.logits(id, handle, prompt, options), signal);
     },
-    async tokenize(prompt) {
+    async tokenize(prompt, options = {}) {
       assertAlive();
-      return link.call((api) => api.tokenize(handle, prompt));
+      return link.call((api) => api.tokenize(handle, prompt, options));
     },
     async detokenize(ids, { keepSpecialTokens = false } = {}) {
       assertAlive();

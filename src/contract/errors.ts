@@ -39,6 +39,7 @@ export const ERROR_SENTENCES = {
   tensor_shape_mismatch: 'A tensor does not have the shape that config.json states.',
   tokenizer_invalid: 'A tokenizer file of the repository is damaged or makes no sense.',
   tokenizer_missing: 'The repository has no tokenizer.json, so text cannot be turned into tokens.',
+  chat_template_failed: 'The chat template of this model cannot be rendered for this conversation here.',
   network_unreachable: 'The network or the server cannot be reached.',
   http_status: 'The server answered with an error.',
   rate_limited: 'The server limits how often it may be asked.',

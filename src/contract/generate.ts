@@ -2,10 +2,30 @@
  * What a page asks of a loaded model. Plain data.
  */
 
+/** A part of a message. Only text is taken: other kinds are refused by name. */
+export interface ContentPart {
+  readonly type: 'text' | (string & {});
+  readonly text?: string;
+}
+
 /** One message of a conversation, as chat templates take it. */
 export interface ChatMessage {
-  readonly role: 'system' | 'user' | 'assistant' | (string & {});
-  readonly content: string;
+  readonly role: 'system' | 'user' | 'assistant' | 'tool' | (string & {});
+  /** Parts are joined. It may be missing, or null, beside `tool_calls`. */
+  readonly content?: string | readonly ContentPart[] | null;
+  /** What the template makes of these and other keys is its own affair. */
+  readonly tool_calls?: readonly unknown[];
+  readonly tool_call_id?: string;
+  readonly name?: string;
+  readonly reasoning_content?: string;
+}
+
+/** How a conversation becomes a prompt, in the words of transformers' `apply_chat_template`. */
+export interface ChatOptions {
+  /** JSON schemas of tools, for templates that offer them to the model. */
+  readonly tools?: readonly Readonly<Record<string, unknown>>[];
+  /** Leaves the last message open, so that the answer goes on with its text. */
+  readonly continue_final_message?: boolean;
 }
 
 /** A prompt: text, a conversation (rendered by the model's chat template), or token ids. */
@@ -15,7 +35,7 @@ export type Prompt = string | readonly ChatMessage[] | readonly number[];
  * Options of a generation, in transformers' words. What is left out comes from the model's generation_config.json,
  * then from transformers' defaults.
  */
-export interface GenerateOptions {
+export interface GenerateOptions extends ChatOptions {
   readonly max_new_tokens?: number;
   readonly min_new_tokens?: number;
   readonly do_sample?: boolean;

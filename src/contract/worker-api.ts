@@ -5,7 +5,7 @@
  * Callbacks are top-level arguments, because comlink proxies nothing deeper.
  */
 import type { CacheEntry, CacheRemoval, CacheSelector, CacheUsage, VerifyProgress, VerifyResult } from './cache.ts';
-import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from './generate.ts';
+import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from './generate.ts';
 import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo } from './load.ts';
 import type { MemoryUse } from './memory.ts';
 import type { ModelState } from './model-state.ts';
@@ -81,8 +81,8 @@ export interface ModelWorkerApi extends CacheWorkerApi {
     options: GenerateOptions,
     onToken: (token: GeneratedToken) => void,
   ): Promise<GenerateReport>;
-  logits(operation: OperationId, model: ModelHandle, prompt: Prompt): Promise<Float32Array>;
-  tokenize(model: ModelHandle, prompt: Prompt): Promise<number[]>;
+  logits(operation: OperationId, model: ModelHandle, prompt: Prompt, options: ChatOptions): Promise<Float32Array>;
+  tokenize(model: ModelHandle, prompt: Prompt, options: ChatOptions): Promise<number[]>;
   detokenize(model: ModelHandle, ids: readonly number[], keepSpecialTokens: boolean): Promise<string>;
   memory(model: ModelHandle): Promise<MemoryUse>;
   /** Fires the operation's signal; the call itself then rejects with `aborted`. Unknown ids are ignored. */

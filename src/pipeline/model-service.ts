@@ -16,7 +16,7 @@ import type {
   VerifyResult,
 } from '../contract/cache.ts';
 import { LoadError } from '../contract/errors.ts';
-import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
+import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
 import type { AdapterInfo, LoadEvent, LoadRequest } from '../contract/load.ts';
 import type { MemoryUse } from '../contract/memory.ts';
 import type { ModelState } from '../contract/model-state.ts';
@@ -115,12 +115,12 @@ export class ModelService implements ModelWorkerApi {
     });
   }
 
-  logits(operation: OperationId, model: ModelHandle, prompt: Prompt): Promise<Float32Array> {
-    return this.#run(operation, (signal) => this.#model(model).logits(prompt, signal));
+  logits(operation: OperationId, model: ModelHandle, prompt: Prompt, options: ChatOptions): Promise<Float32Array> {
+    return this.#run(operation, (signal) => this.#model(model).logits(prompt, options, signal));
   }
 
-  async tokenize(model: ModelHandle, prompt: Prompt): Promise<number[]> {
-    return this.#model(model).tokenize(prompt);
+  async tokenize(model: ModelHandle, prompt: Prompt, options: ChatOptions): Promise<number[]> {
+    return this.#model(model).tokenize(prompt, options);
   }
 
   async detokenize(model: ModelHandle, ids: readonly number[], keepSpecialTokens: boolean): Promise<string> {

@@ -14,7 +14,7 @@ import { raceAbort } from '../../base/abort.ts';
 import { Semaphore } from '../../base/concurrency.ts';
 import { retry } from '../../base/retry.ts';
 import { isLoadError, LoadError, toErrorData } from '../../contract/errors.ts';
-import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../../contract/generate.ts';
+import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../../contract/generate.ts';
 import type { DeviceMemory } from '../../contract/memory.ts';
 import type { ModelState } from '../../contract/model-state.ts';
 import type { ServedModel } from './served-model.ts';
@@ -69,12 +69,12 @@ export class LastingModel {
   }
 
   /** Logits [vocabSize] after the last token of `prompt`. */
-  logits(prompt: Prompt, signal: AbortSignal): Promise<Float32Array> {
-    return this.#exclusively(signal, (served, either) => served.logits(prompt, either));
+  logits(prompt: Prompt, options: ChatOptions, signal: AbortSignal): Promise<Float32Array> {
+    return this.#exclusively(signal, (served, either) => served.logits(prompt, options, either));
   }
 
-  tokenize(prompt: Prompt): number[] {
-    return this.#served.tokenize(prompt);
+  tokenize(prompt: Prompt, options: ChatOptions): number[] {
+    return this.#served.tokenize(prompt, options);
   }
 
   detokenize(ids: readonly number[], keepSpecialTokens: boolean): string {

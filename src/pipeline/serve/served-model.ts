@@ -4,7 +4,7 @@
  * In: the decoder, the tokenizer and the configs. Out: {@link ServedModel}. Its caller sees to it that requests do not overlap
  * and makes another one when the device is lost: see `lasting-model.ts`.
  */
-import type { GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../../contract/generate.ts';
+import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../../contract/generate.ts';
 import type { ModelInfo, LoadReport } from '../../contract/load.ts';
 import type { DeviceMemory } from '../../contract/memory.ts';
 import { listEndTokens } from './end-tokens.ts';
@@ -56,7 +56,7 @@ export class ServedModel {
   ): Promise<GenerateReport> {
     const { tokenizer, defaults, decoder } = this.#parts;
     const { vocabSize } = this.info;
-    const promptIds = tokenizer.encodePrompt(prompt, vocabSize);
+    const promptIds = tokenizer.encodePrompt(prompt, vocabSize, options);
     const roomTokens = decoder.maxContextTokens - promptIds.length;
     if (roomTokens < 1) throw decoder.contextExceeded(promptIds.length, decoder.explainCeiling());
     const start = { defaults, eosIds: this.#eosIds, promptTokens: promptIds.length, roomTokens };
@@ -80,12 +80,12 @@ export class ServedModel {
   }
 
   /** Logits [vocabSize] after the last token of `prompt`. */
-  async logits(prompt: Prompt, signal: AbortSignal): Promise<Float32Array> {
-    return this.#parts.decoder.logitsFor(this.tokenize(prompt), signal);
+  async logits(prompt: Prompt, options: ChatOptions, signal: AbortSignal): Promise<Float32Array> {
+    return this.#parts.decoder.logitsFor(this.tokenize(prompt, options), signal);
   }
 
-  tokenize(prompt: Prompt): number[] {
-    return this.#parts.tokenizer.encodePrompt(prompt, this.info.vocabSize);
+  tokenize(prompt: Prompt, options: ChatOptions): number[] {
+    return this.#parts.tokenizer.encodePrompt(prompt, this.info.vocabSize, options);
   }
 
   detokenize(ids: readonly number[], keepSpecialTokens: boolean): string {

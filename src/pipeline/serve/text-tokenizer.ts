@@ -5,10 +5,11 @@
  */
 import type { PreTrainedTokenizer } from '@huggingface/transformers';
 import { LoadError } from '../../contract/errors.ts';
-import type { ChatMessage, Prompt } from '../../contract/generate.ts';
+import type { ChatMessage, ChatOptions, Prompt } from '../../contract/generate.ts';
 import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { Transformers } from '../../runtime/transformers.ts';
+import { renderChat } from './chat-template.ts';
 import { TokenDecoder } from './token-decoder.ts';
 import type { IdDecoder } from './token-decoder.ts';
 
@@ -54,10 +55,12 @@ export class TextTokenizer {
     return this.#tokenizer?.eos_token_id ?? null;
   }
 
-  /** Token ids of a prompt. @throws LoadError `tokenizer_missing`, `invalid_argument` */
-  encodePrompt(prompt: Prompt, vocabSize: number): number[] {
-    const ids =
-      typeof prompt === 'string' ? this.#encodeText(prompt) : isIds(prompt) ? [...prompt] : this.#encodeChat(prompt);
+  /**
+   * Token ids of a prompt; `options` are for conversations.
+   * @throws LoadError `tokenizer_missing`, `invalid_argument`, `chat_template_failed`
+   */
+  encodePrompt(prompt: Prompt, vocabSize: number, options: ChatOptions = {}): number[] {
+    const ids = this.#listIds(prompt, options);
     if (ids.length === 0) throw new LoadError('invalid_argument', { message: 'The prompt has no tokens.' });
     const wrong = ids.find((id) => !isTokenId(id) || id >= vocabSize);
     if (wrong !== undefined) throw isTokenId(wrong) ? this.#beyondVocabulary(wrong, vocabSize) : notAnId(wrong);
@@ -79,33 +82,43 @@ export class TextTokenizer {
     return this.#decoder?.open(false) ?? { push: () => '', end: () => '' };
   }
 
-  #encodeText(text: string): number[] {
+  #listIds(prompt: Prompt, options: ChatOptions): number[] {
+    if (typeof prompt !== 'string' && !isList(prompt)) {
+      throw new LoadError('invalid_argument', {
+        message: 'A prompt is a text, a list of messages, or a list of token ids.',
+      });
+    }
+    if (prompt !== '' && prompt.length === 0) {
+      throw new LoadError('invalid_argument', {
+        message: 'The prompt is empty: pass a text, at least one message, or at least one token id.',
+      });
+    }
+    if (typeof prompt !== 'string' && !isIds(prompt)) return this.#encodeChat(prompt, options);
+    const misplaced = options.continue_final_message === true ? 'continue_final_message' : options.tools && 'tools';
+    if (misplaced !== undefined) {
+      throw new LoadError('invalid_argument', {
+        message: `${misplaced} goes with a conversation, not with a text or ids.`,
+      });
+    }
+    return typeof prompt === 'string' ? this.#encodeText(prompt, true) : [...prompt];
+  }
+
+  #encodeText(text: string, addSpecialTokens: boolean): number[] {
     // A character that the vocabulary cannot write is left out, as tokenizers does where there is no token for the unknown.
-    const ids: readonly (number | undefined)[] = this.#require().encode(text);
+    const ids: readonly (number | undefined)[] = this.#require().encode(text, {
+      add_special_tokens: addSpecialTokens,
+    });
     return ids.filter((id) => id !== undefined);
   }
 
-  #encodeChat(messages: readonly ChatMessage[]): number[] {
+  #encodeChat(messages: readonly ChatMessage[], options: ChatOptions): number[] {
     const tokenizer = this.#require();
     if (!this.hasChatTemplate) {
       throw new LoadError('invalid_argument', {
         message: 'This model has no chat template; pass the prompt as one string.',
       });
     }
-    try {
-      const ids: unknown = tokenizer.apply_chat_template([...messages], {
-        add_generation_prompt: true,
-        return_tensor: false,
-        return_dict: false,
-      });
-      return ids as number[];
-    } catch (error) {
-      // A template refuses conversations that its model was not made for (roles, their order).
-      throw new LoadError('invalid_argument', {
-        message: `The chat template refused the conversation: ${error instanceof Error ? error.message : String(error)}`,
-        cause: error,
-      });
-    }
+    return this.#encodeText(renderChat(tokenizer, messages, options), false);
   }
 
   /** A tokenizer may know more tokens than the model: some were added to it alone. */
@@ -139,6 +152,11 @@ function makeTokenizer(
       cause: error,
     });
   }
+}
+
+/** `Array.isArray` would forget what the list holds. */
+function isList(value: unknown): boolean {
+  return Array.isArray(value);
 }
 
 function isTokenId(id: number): boolean {

@@ -23,7 +23,7 @@ class Device implements Serving {
   generate(): Promise<never> {
     return Promise.reject(new Error('unused'));
   }
-  async logits(_prompt: unknown, signal: AbortSignal): Promise<Float32Array> {
+  async logits(_prompt: unknown, _options: unknown, signal: AbortSignal): Promise<Float32Array> {
     expect(this.released, 'no request on a released model').toBe(0);
     expect(++this.running, 'requests do not overlap').toBe(1);
     try {
@@ -61,7 +61,7 @@ function setUp({ rebuildMs = 5, failures = [] as (LoadError | null)[] } = {}) {
     },
   });
   const ask = async (signal = new AbortController().signal): Promise<number> =>
-    (await model.logits([1], signal))[0] ?? NaN;
+    (await model.logits([1], {}, signal))[0] ?? NaN;
   return { model, first, devices, states, ask };
 }
 
@@ -135,7 +135,7 @@ describe('LastingModel', () => {
     Object.assign(onWasm.first, { lost: null, logits: exhausted });
     const model = new LastingModel(onWasm.first, { remake: () => Promise.reject(new Error()), onState: () => {} });
     const { signal } = new AbortController();
-    await expect(model.logits([1], signal)).rejects.toMatchObject({ code: 'out_of_memory', detail: {} });
+    await expect(model.logits([1], {}, signal)).rejects.toMatchObject({ code: 'out_of_memory', detail: {} });
     expect(onWasm.first.released).toBe(0);
   });
 
@@ -163,7 +163,7 @@ describe('LastingModel', () => {
     }
     expect(failures).toHaveLength(5);
     expect(states.at(-1)).toMatchObject({ status: 'failed', error: { code: 'no_adapter' } });
-    expect(model.tokenize('')).toEqual([0]);
+    expect(model.tokenize('', {})).toEqual([0]);
     await model.dispose();
     expect(first.released).toBeGreaterThan(0);
   });
