@@ -59,6 +59,12 @@ export interface PlanOptions {
    * new tokens only. Default 2. Where the GPU has no room, fewer are kept ({@link LoadReport.memory} says how many).
    */
   readonly conversations?: number;
+  /**
+   * Default `auto`: the repository's own tokenizer and chat template. One that cannot be read is an error (`tokenizer_unsupported`
+   * in the plan, `tokenizer_invalid` before most of the download); a repository that has no file of a tokenizer at all gives a model
+   * that takes token ids only ({@link LoadPlan.tokenizer} is null). `none`: such a model in any case; no file of a tokenizer is read.
+   */
+  readonly tokenizer?: LoadRequest['tokenizer'];
   /** For testing: plan and load as on a GPU with smaller limits. */
   readonly simulatedLimits?: SimulatedLimits;
   /** Ask the network for nothing. Default false: the cache is used without it only when the network is away. */
@@ -190,6 +196,7 @@ async function toRequest(model: ModelSource, options: PlanOptions, endpoint: str
     device: options.device ?? 'auto',
     contextTokens: options.contextTokens ?? null,
     conversations: options.conversations ?? null,
+    tokenizer: options.tokenizer ?? 'auto',
     simulatedLimits: options.simulatedLimits ?? null,
     offline: options.offline ?? false,
   };

@@ -24,6 +24,8 @@ export interface LoadRequest {
   readonly conversations: number | null;
   /** Plan and load as on a smaller GPU. Null: as on this one. */
   readonly simulatedLimits: SimulatedLimits | null;
+  /** `auto`: the repository's own, or an error before any weights; `none`: a model that takes token ids only. */
+  readonly tokenizer: 'auto' | 'none';
   /** Take the last known commit and ask the network for nothing. */
   readonly offline: boolean;
 }

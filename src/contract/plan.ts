@@ -168,6 +168,9 @@ export interface PlannedLimits {
   readonly simulated: boolean;
 }
 
+/** The file that a tokenizer is made from. */
+export type TokenizerSource = 'tokenizer.json';
+
 /** The complete plan of a load. */
 export interface LoadPlan {
   readonly modelId: string;
@@ -199,6 +202,10 @@ export interface LoadPlan {
   readonly conversations: number;
   /** Number format of keys and values in the cache. */
   readonly kvType: 'float32' | 'float16';
+  /** What the tokenizer is made from; null for a model that takes token ids only. */
+  readonly tokenizer: TokenizerSource | null;
+  /** Why: repeats the request, or says what the repository has. */
+  readonly tokenizerReason: string;
   /** The safetensors files that hold at least one needed tensor, in file order. */
   readonly weightFiles: readonly { readonly path: string; readonly sizeBytes: number }[];
   /** In graph order. */

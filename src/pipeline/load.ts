@@ -4,18 +4,21 @@
  *   1 resolve ─► 2 plan ─► 3 build ─► 6 place: reserve ─┬─► 4 fetch ─┬─► 6 place: filled ─► 7 warm up ─► 8 serve
  *                                                       └─► 5 fill ──┘
  *
+ * Beside 4 to 7, what serving needs is read and made: configs, tokenizer, chat templates.
+ *
  * In: what a page asked for. Out: a {@link ServedModel}, or an error that says in which stage, and why. Guarantees: whatever
  * the outcome, nothing keeps running and nothing stays locked; on failure or cancel every buffer is given back, and what was
  * downloaded and verified stays.
  */
 import { throwIfAborted } from '../base/abort.ts';
+import { runBeside } from '../base/together.ts';
 import { cleanUpAfter } from '../base/clean-up.ts';
 import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import { type AdapterAnswer, describeAdapter } from '../runtime/adapter.ts';
 import { loadOnnxRuntime, startOnnxRuntime } from '../runtime/onnxruntime.ts';
-import { loadTransformers } from '../runtime/transformers.ts';
 import { buildGraphs, buildNothing } from './build.ts';
+import type { ModelGraphs } from './build.ts';
 import { fetchOntoDevice } from './place/fetch-onto-device.ts';
 import { planLoad } from './plan/plan.ts';
 import { summarizePlan } from './plan/summary.ts';
@@ -25,9 +28,11 @@ import { CachedDecoder } from './serve/cached-decoder.ts';
 import { listFirstIds } from './serve/first-ids.ts';
 import { readGenerationDefaults } from './serve/generation-defaults.ts';
 import { ServedModel } from './serve/served-model.ts';
-import { TextTokenizer } from './serve/text-tokenizer.ts';
+import type { TextTokenizer } from './serve/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
-import { readFixture, readTexts } from './texts/read-texts.ts';
+import { makeTexts } from './texts/make-texts.ts';
+import type { MadeTexts } from './texts/make-texts.ts';
+import { readFixture } from './texts/read-texts.ts';
 import { makeBudget } from './warm-up/budget.ts';
 import { warmUp } from './warm-up/warm-up.ts';
 
@@ -95,6 +100,22 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
     ({ model }) => `${model.byteLength} bytes of graph, no weights`,
   );
   throwIfAborted(signal);
+  // Beside the weights: a tokenizer that cannot be made ends the load before gigabytes have come.
+  return runBeside(
+    signal,
+    (either) => makeTexts(repository, plan.tokenizer, log, either),
+    (making, either) => placeAndServe(repository, plan, graphs, making, { log, signal: either }),
+  );
+}
+
+/** The stages from the first weight byte on. */
+async function placeAndServe(
+  repository: Repository,
+  plan: LoadPlan,
+  graphs: ModelGraphs,
+  making: Promise<MadeTexts>,
+  { log, signal }: Pick<Run, 'log' | 'signal'>,
+): Promise<ServedModel> {
   const placed = await fetchOntoDevice(plan, graphs, repository, log, signal);
   const budget = placed.skeleton && makeBudget(plan, placed.parkedCaches, placed.skeleton.activationBytes);
   const decoder = new CachedDecoder(placed.decoder, {
@@ -102,8 +123,6 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
     maxContextTokens: plan.maxContextTokens,
     longestContextTokens: plan.longestContextTokens,
   });
-  const speech = openSpeech(repository, signal); // scripts of some size, while the device computes
-  speech.catch(() => undefined); // it is asked for again below
   try {
     const warmth = await log.run('warmUp', async () =>
       warmUp({
@@ -111,21 +130,19 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
         plan,
         adapter: placed.adapter,
         compareFirstLayer: placed.compareFirstLayer,
-        // What is wrong with the texts is said by stage 8.
-        firstIds: () =>
-          speech.then(
-            ({ firstIds }) => firstIds(plan.shape.vocabSize),
-            () => [],
-          ),
+        firstIds: async () => {
+          const { tokenizer, generationConfig, config } = await making;
+          return listFirstIds({ tokenizer, configs: [generationConfig, config], vocabSize: plan.shape.vocabSize });
+        },
         fixture: await readFixture(repository, plan.shape.vocabSize, signal),
         signal,
         onNotice: (notice) => log.notice('warmUp', notice),
       }),
     );
     log.start('serve');
-    const { texts, transformers, tokenizer } = await speech;
+    const { notices, ...texts } = await making;
     const generation = readGenerationDefaults(texts.generationConfig, texts.config);
-    for (const notice of [...texts.notices, ...generation.notices]) log.notice('serve', notice);
+    for (const notice of [...notices, ...generation.notices]) log.notice('serve', notice);
     throwIfAborted(signal);
     log.end('serve', null);
     const memory = decoder.gpu?.memory();
@@ -160,31 +177,15 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
     };
     return new ServedModel({
       ort: await loadOnnxRuntime(),
-      transformers,
       decoder,
-      config: texts.config,
-      generationConfig: texts.generationConfig,
+      ...texts,
       defaults: generation.defaults,
-      tokenizer,
-      info: describeModel(plan, tokenizer),
+      info: describeModel(plan, texts.tokenizer),
       report,
     });
   } catch (error) {
-    throw await cleanUpAfter(error, async () => {
-      await speech.catch(() => undefined); // it reads files, which the caller is about to let go of
-      await decoder.release();
-    });
+    throw await cleanUpAfter(error, () => decoder.release());
   }
-}
-
-/** What turns texts into ids and back. */
-async function openSpeech(repository: Repository, signal: AbortSignal) {
-  const texts = await readTexts(repository, signal);
-  const transformers = await loadTransformers();
-  const tokenizer = new TextTokenizer(transformers, texts.tokenizer);
-  const configs = [texts.generationConfig, texts.config];
-  const firstIds = (vocabSize: number): readonly number[] => listFirstIds({ tokenizer, configs, vocabSize });
-  return { texts, transformers, tokenizer, firstIds };
 }
 
 async function runPlan({ snapshot, files }: Repository, { request, log, adapter, signal }: Run): Promise<LoadPlan> {

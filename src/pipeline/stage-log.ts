@@ -5,6 +5,7 @@
  * feed's invariants (see `contract/load.ts`): a stage starts and ends once, progress never falls, its total is constant, and
  * it ends at its total; events come at a bounded rate.
  */
+import { raceAbort } from '../base/abort.ts';
 import { isLoadError, toErrorData } from '../contract/errors.ts';
 import type { Stage } from '../contract/errors.ts';
 import type { LoadEvent, PlanSummary, StageTiming } from '../contract/load.ts';
@@ -27,6 +28,8 @@ export class StageLog {
   readonly #emit: (event: LoadEvent) => void;
   readonly #originMs = performance.now();
   readonly #running = new Map<Stage, RunningStage>();
+  /** Stages that have begun, and what waits for the others to begin. */
+  readonly #begun = new Map<Stage, { readonly promise: Promise<void>; readonly resolve: () => void }>();
 
   constructor(emit: (event: LoadEvent) => void) {
     this.#emit = emit;
@@ -51,6 +54,7 @@ export class StageLog {
   /** Begins a stage; one that two parts of the work share begins with the first of them. */
   start(stage: Stage): void {
     if (this.#running.has(stage)) return;
+    this.#beginning(stage).resolve();
     const atMs = this.nowMs();
     this.#running.set(stage, {
       startMs: atMs,
@@ -60,6 +64,11 @@ export class StageLog {
       reportedAtMs: -Infinity,
     });
     this.#emit({ type: 'stageStart', stage, atMs });
+  }
+
+  /** Resolves when a stage has begun; at once, if it has. @throws LoadError `aborted` */
+  async whenBegun(stage: Stage, signal: AbortSignal): Promise<void> {
+    await raceAbort(this.#beginning(stage).promise, signal);
   }
 
   progress(stage: Stage, doneBytes: number, totalBytes: number, networkBytes = 0): void {
@@ -98,6 +107,17 @@ export class StageLog {
     const data = toErrorData(error);
     const atMs = this.nowMs();
     this.#emit(data.code === 'aborted' ? { type: 'cancelled', atMs } : { type: 'failed', error: data, atMs });
+  }
+
+  #beginning(stage: Stage): { readonly promise: Promise<void>; readonly resolve: () => void } {
+    let beginning = this.#begun.get(stage);
+    if (!beginning) {
+      let resolve: () => void = () => undefined;
+      const promise = new Promise<void>((begin) => (resolve = begin));
+      beginning = { promise, resolve };
+      this.#begun.set(stage, beginning);
+    }
+    return beginning;
   }
 
   #emitProgress(stage: Stage, state: RunningStage, atMs: number): void {

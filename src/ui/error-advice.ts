@@ -35,6 +35,7 @@ const ADVICE: Readonly<Record<ErrorCode, string>> = {
   tokenizer_invalid: OTHER_REPOSITORY,
   chat_template_failed:
     'Send one text without a conversation, or render the conversation yourself and send its text or token ids.',
+  tokenizer_unsupported: 'Choose a repository that holds a tokenizer.json.',
   tokenizer_missing: 'Choose a repository that holds a tokenizer.json.',
   network_unreachable: CONNECTION,
   http_status: 'Try again in a moment: what was downloaded is kept.',

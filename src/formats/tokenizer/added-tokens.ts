@@ -48,6 +48,9 @@ const NAMED_TOKENS = [
   'mask_token',
 ] as const;
 
+/** Of the tokenizers library. */
+const MODEL_TYPES = ['BPE', 'Unigram', 'WordPiece', 'WordLevel'];
+
 /** Parts that a tokenizer.json may leave out; transformers.js asks for them all the same. */
 const NO_PARTS: JsonObject = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
 
@@ -56,6 +59,7 @@ export function completeTokenizer(files: TokenizerJsonFiles): {
   readonly tokenizer: JsonObject;
   readonly config: JsonObject;
 } {
+  assertModel(files.tokenizer);
   const config = mergeSpecialTokens(files);
   const special = readSpecialTokens(config);
   const vocabulary = new AddedVocabulary(files.tokenizer);
@@ -71,6 +75,15 @@ export function completeTokenizer(files: TokenizerJsonFiles): {
     tokenizer: { ...NO_PARTS, ...files.tokenizer, added_tokens: vocabulary.list() },
     config: flattenConfig(config, special),
   };
+}
+
+/** transformers.js takes any other model for a list of words, and would split every text wrongly. */
+function assertModel({ model }: JsonObject): void {
+  if (!isJsonObject(model)) throw new Error('tokenizer.json has no model.');
+  const { type } = model;
+  // Files from before the type was written down have none.
+  if (type === undefined || MODEL_TYPES.some((known) => known === type)) return;
+  throw new Error(`The model of tokenizer.json is of an unknown type: ${JSON.stringify(type)}.`);
 }
 
 /**

@@ -186,7 +186,7 @@ function download(
   const paths = [
     ...plan.weightFiles.map(({ path }) => path),
     ...(index ? [index.path] : []), // the plan has read it; a load needs it, all the same
-    ...listTextFiles(repository.snapshot),
+    ...listTextFiles(repository.snapshot, plan),
   ];
   return log.run('fetch', async () => {
     const summary = await repository.files.download(paths, {

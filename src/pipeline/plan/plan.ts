@@ -17,6 +17,8 @@ import { type Choice, chooseConversations } from './choose-context.ts';
 import { ALL_DTYPES, chooseDevice, chooseDtype, chooseOtherDevice, type DtypeQuestion } from './choose.ts';
 import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
 import { chooseKvType, type WeightLayout } from './encoding.ts';
+import { findVocabulary } from '../texts/text-files.ts';
+import { chooseTokenizer } from './choose-tokenizer.ts';
 import { matchTensors } from './match-tensors.ts';
 import { type ReadAll, readConfig } from './read-config.ts';
 import { readTensorTable, type ReadRange } from './read-headers.ts';
@@ -27,7 +29,7 @@ import { cutSources } from './split-rows.ts';
 export interface PlanInput {
   readonly snapshot: Snapshot;
   readonly request: Pick<LoadRequest, 'dtype' | 'device' | 'contextTokens'> &
-    Partial<Pick<LoadRequest, 'simulatedLimits' | 'conversations'>>;
+    Partial<Pick<LoadRequest, 'simulatedLimits' | 'conversations' | 'tokenizer'>>;
   /** Null where the browser has no WebGPU adapter. */
   readonly adapter: AdapterInfo | null;
   /** Why there is no adapter, in a sentence. */
@@ -42,8 +44,8 @@ export interface PlanInput {
 /**
  * Plans a load.
  * @throws LoadError `file_not_found`, `config_invalid`, `unsupported_architecture`, `no_safetensors`, `safetensors_invalid`,
- * `tensor_missing`, `tensor_shape_mismatch`, `unsupported_dtype`, `no_adapter`, `does_not_fit`, `invalid_argument`, `aborted`,
- * and what the readers throw
+ * `tensor_missing`, `tensor_shape_mismatch`, `tokenizer_unsupported`, `unsupported_dtype`, `no_adapter`, `does_not_fit`,
+ * `invalid_argument`, `aborted`, and what the readers throw
  */
 export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const { snapshot, request, signal } = input;
@@ -63,6 +65,8 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   throwIfAborted(signal);
   const table = await readingTable;
   throwIfAborted(signal);
+
+  const tokenizer = chooseTokenizer(snapshot, request.tokenizer ?? 'auto');
 
   const sizings = createSizings({
     shape,
@@ -102,6 +106,8 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     longestContextTokens: sizing.longestContextTokens,
     conversations: chooseConversations(request.conversations ?? null),
     kvType: chooseKvType(dtype.value),
+    tokenizer: tokenizer.value,
+    tokenizerReason: tokenizer.reason,
     weightFiles,
     weights: sizing.weights.flatMap(({ spec, layouts }) =>
       layouts.map((layout) => toPlannedWeight(spec, layout, sources.get(spec.name) ?? [])),
@@ -126,8 +132,13 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   };
 }
 
-async function readShape({ snapshot, readAll }: PlanInput): Promise<{ blueprint: Blueprint; shape: DecoderShape }> {
-  const config = await readConfig(snapshot, readAll);
+async function readShape({
+  snapshot,
+  request,
+  readAll,
+}: PlanInput): Promise<{ blueprint: Blueprint; shape: DecoderShape }> {
+  const tokenizer = request.tokenizer === 'none' ? null : findVocabulary(snapshot);
+  const config = await readConfig(snapshot, readAll, tokenizer);
   const blueprint = findBlueprint(config);
   return { blueprint, shape: blueprint.readShape(config) };
 }

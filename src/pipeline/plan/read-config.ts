@@ -2,6 +2,7 @@
  * The JSON files of a repository that the plan reads.
  */
 import { LoadError } from '../../contract/errors.ts';
+import type { TokenizerSource } from '../../contract/plan.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
 import { MAX_LFS_POINTER_BYTES, refuseLfsPointer } from '../../formats/lfs-pointer.ts';
 import { readJsonObject } from '../../formats/repository-json.ts';
@@ -24,8 +25,13 @@ const MAX_INDEX_BYTES = 64 * 2 ** 20;
  * pointers: so that a clone without its large files is known before anything is downloaded.
  * @throws LoadError `file_not_found`, `config_invalid`, `lfs_pointer`
  */
-export async function readConfig(snapshot: Snapshot, readAll: ReadAll): Promise<JsonObject> {
-  const [config] = await Promise.all([readConfigFile(snapshot, readAll), refusePointers(snapshot, readAll)]);
+export async function readConfig(
+  snapshot: Snapshot,
+  readAll: ReadAll,
+  tokenizer: TokenizerSource | null,
+): Promise<JsonObject> {
+  const texts = listTextFiles(snapshot, { tokenizer });
+  const [config] = await Promise.all([readConfigFile(snapshot, readAll), refusePointers(snapshot, texts, readAll)]);
   if (config) return config;
   throw new LoadError('file_not_found', {
     message: `${snapshot.modelId} has no config.json at commit ${snapshot.commit}.`,
@@ -42,9 +48,8 @@ export async function readIndexBytes(file: SnapshotFile, readAll: ReadAll): Prom
   });
 }
 
-async function refusePointers(snapshot: Snapshot, readAll: ReadAll): Promise<void> {
-  const texts = new Set(listTextFiles(snapshot));
-  const small = snapshot.files.filter(({ path, sizeBytes }) => texts.has(path) && sizeBytes < MAX_LFS_POINTER_BYTES);
+async function refusePointers({ files }: Snapshot, texts: readonly string[], readAll: ReadAll): Promise<void> {
+  const small = files.filter(({ path, sizeBytes }) => texts.includes(path) && sizeBytes < MAX_LFS_POINTER_BYTES);
   await Promise.all(small.map(async ({ path }) => refuseLfsPointer(await readAll(path), path)));
 }
 

@@ -22,6 +22,10 @@ export interface StaticFile extends FoundFile {
 const CONFIG = 'config.json';
 const SINGLE_FILE = 'model.safetensors';
 const INDEX_FILE = 'model.safetensors.index.json';
+const TOKENIZER = 'tokenizer.json';
+
+/** Asked for where there is no tokenizer.json: what else it could be made from, or why it cannot be made. */
+const OTHER_TOKENIZERS = ['tokenizer.model', 'vocab.json', 'merges.txt', 'tekken.json'];
 
 /** As many as browsers open to a host over HTTP/1.1. */
 const CONCURRENT_PROBES = 6;
@@ -49,7 +53,9 @@ export async function listStaticFiles(baseUrl: string, options: AskOptions): Pro
   const found = await probeAll(baseUrl, wanted, ABSENT_OR_FORBIDDEN, options);
   const single = found.find(({ path }) => path === SINGLE_FILE);
   const index = found.find(({ path }) => path === INDEX_FILE);
-  const texts = found.filter((file) => file !== single && file !== index);
+  const hasTokenizer = found.some(({ path }) => path === TOKENIZER);
+  const others = hasTokenizer ? [] : await probeAll(baseUrl, OTHER_TOKENIZERS, ABSENT_OR_FORBIDDEN, options);
+  const texts = [...found.filter((file) => file !== single && file !== index), ...others];
   if (single) return [config, single, ...texts];
   if (!index) {
     throw new LoadError('no_safetensors', {
@@ -100,5 +106,6 @@ async function probeAll(
 }
 
 function kindOf(path: string): FileKind {
-  return path.endsWith('.safetensors') ? 'weights' : path.endsWith('.json') ? 'json' : 'text';
+  // A web page is text, but neither JSON nor a SentencePiece model.
+  return path.endsWith('.safetensors') ? 'weights' : /\.(?:json|model)$/u.test(path) ? 'json' : 'text';
 }

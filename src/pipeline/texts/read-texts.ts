@@ -1,10 +1,11 @@
 /**
  * Reads what serving needs of a repository besides weights.
  *
- * In: a repository. Out: configs, a tokenizer that is complete, and the chat templates that count. Guarantees: nothing is read
- * that is larger than any real file of its kind.
+ * In: a repository, and what its tokenizer is made from. Out: configs, a tokenizer that is complete, and the chat templates that
+ * count. Guarantees: nothing is read that is larger than any real file of its kind.
  */
 import { ERROR_SENTENCES, isLoadError, LoadError } from '../../contract/errors.ts';
+import type { TokenizerSource } from '../../contract/plan.ts';
 import { completeTokenizer } from '../../formats/tokenizer/added-tokens.ts';
 import { chooseChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
@@ -21,14 +22,18 @@ export interface Texts {
   readonly config: JsonObject;
   /** Null also where it is damaged: nothing in it is needed, and a notice names it. */
   readonly generationConfig: JsonObject | null;
-  /** Null where the repository has none. */
+  /** Null for a model that takes token ids only. */
   readonly tokenizer: TokenizerParts | null;
   /** Sentences on files that could not be used. */
   readonly notices: readonly string[];
 }
 
 /** @throws LoadError `config_invalid`, `tokenizer_invalid`, `lfs_pointer`, and what reading throws */
-export async function readTexts(source: TextSource, signal: AbortSignal): Promise<Texts> {
+export async function readTexts(
+  source: TextSource,
+  tokenizerSource: TokenizerSource | null,
+  signal: AbortSignal,
+): Promise<Texts> {
   const notices: string[] = [];
   const [config, generationConfig, tokenizer] = await Promise.all([
     readJson(source, TEXT_PATHS.config, TEXT_KINDS.config, signal),
@@ -37,7 +42,7 @@ export async function readTexts(source: TextSource, signal: AbortSignal): Promis
       notices.push(`${error.message.replace(`${ERROR_SENTENCES[error.code]} `, '')} It is left out.`);
       return null;
     }),
-    readTokenizer(source, signal),
+    tokenizerSource === null ? null : readTokenizer(source, signal),
   ]);
   return { config: config ?? {}, generationConfig, tokenizer, notices };
 }
@@ -48,18 +53,22 @@ export async function readFixture(source: TextSource, vocabSize: number, signal:
   return bytes === null ? null : parseFixture(bytes, vocabSize);
 }
 
-async function readTokenizer(source: TextSource, signal: AbortSignal): Promise<TokenizerParts | null> {
+async function readTokenizer(source: TextSource, signal: AbortSignal): Promise<TokenizerParts> {
   const readConfig = (path: string): Promise<JsonObject | null> =>
     readJson(source, path, TEXT_KINDS.tokenizerConfig, signal);
   const [tokenizer, config, specialTokensMap, addedTokens] = await Promise.all([
-    readJson(source, TEXT_PATHS.tokenizer, TEXT_KINDS.vocabulary, signal),
+    readVocabulary(source, signal),
     readConfig(TEXT_PATHS.tokenizerConfig),
     readConfig(TEXT_PATHS.specialTokensMap),
     readConfig(TEXT_PATHS.addedTokens),
   ]);
-  if (tokenizer === null) return null;
   const chatTemplates = await readChatTemplates(source, config, signal);
   return explain(() => ({ ...completeTokenizer({ tokenizer, config, specialTokensMap, addedTokens }), chatTemplates }));
+}
+
+async function readVocabulary(source: TextSource, signal: AbortSignal): Promise<JsonObject> {
+  const tokenizer = await readJson(source, 'tokenizer.json', TEXT_KINDS.vocabulary, signal);
+  return tokenizer ?? {};
 }
 
 async function readChatTemplates(

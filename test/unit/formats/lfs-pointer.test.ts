@@ -46,8 +46,14 @@ describe('a plan of a clone without its large files', () => {
     ['config.json', makeSingle({}, tensors, { 'config.json': POINTER })],
     ['generation_config.json', makeSingle(LLAMA_CONFIG, tensors, { 'generation_config.json': POINTER })],
     ['tokenizer.json', makeSingle(LLAMA_CONFIG, tensors, { 'tokenizer.json': POINTER })],
-    ['tokenizer_config.json', makeSingle(LLAMA_CONFIG, tensors, { 'tokenizer_config.json': POINTER })],
-    ['chat_template.jinja', makeSingle(LLAMA_CONFIG, tensors, { 'chat_template.jinja': POINTER })],
+    [
+      'tokenizer_config.json',
+      makeSingle(LLAMA_CONFIG, tensors, { 'tokenizer.json': {}, 'tokenizer_config.json': POINTER }),
+    ],
+    [
+      'chat_template.jinja',
+      makeSingle(LLAMA_CONFIG, tensors, { 'tokenizer.json': {}, 'chat_template.jinja': POINTER }),
+    ],
     ['model.safetensors', makeRepository(new Map(), { 'config.json': LLAMA_CONFIG, 'model.safetensors': POINTER })],
     [
       'model.safetensors.index.json',

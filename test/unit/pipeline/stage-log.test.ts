@@ -25,6 +25,19 @@ describe('StageLog', () => {
     expect(events.filter((event) => event.type === 'stageEnd')).toHaveLength(1);
   });
 
+  it('tells who waits that a stage has begun, also afterwards', async () => {
+    const { log } = collect();
+    const told: string[] = [];
+    const { signal } = new AbortController();
+    const waiting = log.whenBegun('fetch', signal).then(() => told.push('begun'));
+    await Promise.resolve();
+    expect(told).toEqual([]);
+    log.start('fetch');
+    await waiting;
+    await log.whenBegun('fetch', signal);
+    await expect(log.whenBegun('fill', AbortSignal.abort())).rejects.toMatchObject({ code: 'aborted' });
+  });
+
   it('lets the running stage claim an error that has none', async () => {
     const { log } = collect();
     const failing = log.run('plan', () => Promise.reject(new LoadError('config_invalid')));

@@ -1,7 +1,7 @@
 /** Stage 1 for static servers, over real HTTP: what is found, how large it is, and what is not believed. */
-import { cp, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isLoadError, type LoadError } from '../../../src/contract/errors.ts';
@@ -99,6 +99,18 @@ describe('the list is derived, with true sizes', () => {
     await serve();
     const paths = (await resolve()).files.map(({ path }) => path);
     expect(paths).toEqual(['config.json', 'model.safetensors', 'generation_config.json', 'tokenizer.json']);
+  });
+
+  test('without tokenizer.json, the files of other tokenizers are looked for', async () => {
+    await rm(join(folder, 'tokenizer.json'));
+    for (const path of ['tokenizer.model', 'vocab.json', 'additional_chat_templates/tool_use.jinja']) {
+      await mkdir(join(folder, dirname(path)), { recursive: true });
+      await writeFile(join(folder, path), '{}');
+    }
+    await serve({ missing: 'page' });
+    const found = Object.keys(sizes(await resolve()));
+    expect(found).toContain('additional_chat_templates/tool_use.jinja');
+    expect(found.slice(-2)).toEqual(['tokenizer.model', 'vocab.json']);
   });
 
   test('an empty text file has no bytes', async () => {

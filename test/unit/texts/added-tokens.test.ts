@@ -26,7 +26,7 @@ const signal = new AbortController().signal;
 
 describe('added tokens, as transformers has them', () => {
   it.each(cases)('$name: ids and flags', async ({ files, added, special }) => {
-    const { tokenizer } = await readTexts(makeSource({ ...BASE, ...files }), signal);
+    const { tokenizer } = await readTexts(makeSource({ ...BASE, ...files }), 'tokenizer.json', signal);
     const list = tokenizer?.tokenizer['added_tokens'] as readonly JsonObject[];
     const flags = list.map((token) => [
       String(token['id']),

@@ -26,7 +26,7 @@ const signal = new AbortController().signal;
 
 describe('chat templates, as transformers chooses them', () => {
   it.each(cases)('$name', async ({ files, template, plain, tools, processor }) => {
-    const { tokenizer: parts } = await readTexts(makeSource({ ...BASE, ...files }), signal);
+    const { tokenizer: parts } = await readTexts(makeSource({ ...BASE, ...files }), 'tokenizer.json', signal);
     expect(parts?.chatTemplates).toEqual(template ?? processor);
     if (!parts || template === null) return;
     const { chatTemplates, config } = parts;
@@ -50,6 +50,8 @@ describe('chat templates, as transformers chooses them', () => {
     ['a list without names', [{ template: 'x' }]],
   ])('refuses %s', async (_, chatTemplate) => {
     const files = { ...BASE, 'tokenizer_config.json': JSON.stringify({ chat_template: chatTemplate }) };
-    await expect(readTexts(makeSource(files), signal)).rejects.toMatchObject({ code: 'tokenizer_invalid' });
+    await expect(readTexts(makeSource(files), 'tokenizer.json', signal)).rejects.toMatchObject({
+      code: 'tokenizer_invalid',
+    });
   });
 });

@@ -45,6 +45,6 @@ export function makeSource(files: Files, read: string[] = []): TextSource {
 
 /** The tokenizer that a load would make of these files. */
 export async function loadTokenizer(files: Files): Promise<TextTokenizer> {
-  const { tokenizer } = await readTexts(makeSource(files), new AbortController().signal);
+  const { tokenizer } = await readTexts(makeSource(files), 'tokenizer.json', new AbortController().signal);
   return new TextTokenizer(transformers, tokenizer);
 }

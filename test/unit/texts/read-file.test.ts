@@ -22,12 +22,12 @@ describe('a damaged text', () => {
     ['config.json', '{', 'config_invalid'],
     ['generation_config.json', POINTER, 'lfs_pointer'],
   ])('%s (%j): %s, and the file is named', async (path, content, code) => {
-    const reading = readTexts(makeSource({ ...BASE, [path]: content }), signal);
+    const reading = readTexts(makeSource({ ...BASE, [path]: content }), 'tokenizer.json', signal);
     await expect(reading).rejects.toThrow(path);
     await expect(reading).rejects.toMatchObject({ code, detail: { path } });
   });
 
-  it.each(['{"model": {"type": "Nothing"}}', '{"model": null}', '{}'])(
+  it.each(['{"model": {"type": "Nothing", "vocab": {}}}', '{"model": null}', '{}'])(
     'a tokenizer.json that says nothing (%s): tokenizer_invalid',
     async (text) => {
       await expect(loadTokenizer({ 'tokenizer.json': text })).rejects.toMatchObject({ code: 'tokenizer_invalid' });
@@ -42,6 +42,7 @@ describe('a generation_config.json that cannot be read', () => {
   ])('is left out (%j), and a notice names it: nothing in it is needed', async (content, what) => {
     const { generationConfig, notices } = await readTexts(
       makeSource({ ...BASE, 'generation_config.json': content }),
+      'tokenizer.json',
       signal,
     );
     expect(generationConfig).toBeNull();
@@ -63,7 +64,7 @@ describe('a text that is too large', () => {
       ...file,
       sizeBytes: file.path === path ? maxBytes + 1 : file.sizeBytes,
     }));
-    const reading = readTexts({ ...source, snapshot: { files } }, signal);
+    const reading = readTexts({ ...source, snapshot: { files } }, 'tokenizer.json', signal);
     await expect(reading).rejects.toMatchObject({ code, detail: { path, sizeBytes: maxBytes + 1 } });
     expect(read).not.toContain(path);
   });

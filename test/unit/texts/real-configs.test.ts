@@ -51,7 +51,7 @@ function digest(value: unknown): string {
 describe.skipIf(!here)('tokens and templates of real repositories', () => {
   it.each(cases.filter(({ refused }) => refused === undefined))('$name', async ({ name, ...expected }) => {
     const files = readFiles(name);
-    const { tokenizer } = await readTexts(makeSource(files), signal);
+    const { tokenizer } = await readTexts(makeSource(files), 'tokenizer.json', signal);
     const config = tokenizer?.config ?? {};
     const added = tokenizer?.tokenizer['added_tokens'] as readonly JsonObject[];
     const special = Object.entries(config).filter(([key, value]) => /_token$/u.test(key) && typeof value === 'string');
