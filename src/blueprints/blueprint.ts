@@ -10,6 +10,8 @@ export type WeightRole = 'embedding' | 'lmHead' | 'tiedEmbedding' | 'matmul' | '
 /** A checkpoint tensor that a weight is made from, with the shape that config.json implies. */
 export interface SourceSpec {
   readonly tensor: string;
+  /** The tensor that serves instead where `tensor` is not saved. */
+  readonly orElse?: string;
   readonly shape: readonly number[];
 }
 

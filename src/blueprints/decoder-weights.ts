@@ -10,18 +10,18 @@ import type { SourceSpec, WeightRole, WeightSpec } from './blueprint.ts';
 /** Lists the weights; the rotary tables have `contextTokens` rows. */
 export function listDecoderWeights(shape: DecoderShape, contextTokens: number): readonly WeightSpec[] {
   const { vocabSize, hiddenSize, layerCount, tiedEmbeddings } = shape;
+  const embedding = { tensor: 'model.embed_tokens.weight', shape: [vocabSize, hiddenSize] };
+  const head = { tensor: 'lm_head.weight', shape: [vocabSize, hiddenSize] };
   const table = { role: 'rotary', rows: contextTokens, cols: shape.headDim / 2, sources: [] } as const;
   return [
-    matrix('embed', tiedEmbeddings ? 'tiedEmbedding' : 'embedding', hiddenSize, [
-      { tensor: 'model.embed_tokens.weight', shape: [vocabSize, hiddenSize] },
-    ]),
+    tiedEmbeddings
+      ? matrix('embed', 'tiedEmbedding', hiddenSize, [{ ...embedding, orElse: head.tensor }])
+      : matrix('embed', 'embedding', hiddenSize, [embedding]),
     { name: 'rotary.cos', ...table, computed: 'rotary-cos' },
     { name: 'rotary.sin', ...table, computed: 'rotary-sin' },
     ...Array.from({ length: layerCount }, (_, layer) => listLayer(shape, layer)).flat(),
     vector('norm', 'norm', [{ tensor: 'model.norm.weight', shape: [hiddenSize] }]),
-    ...(tiedEmbeddings
-      ? []
-      : [matrix('lm_head', 'lmHead', hiddenSize, [{ tensor: 'lm_head.weight', shape: [vocabSize, hiddenSize] }])]),
+    ...(tiedEmbeddings ? [] : [matrix('lm_head', 'lmHead', hiddenSize, [head])]),
   ];
 }
 

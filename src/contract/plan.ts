@@ -214,6 +214,8 @@ export interface LoadPlan {
   readonly graphTensors: readonly GraphTensor[];
   /** Tensors in the files that the graph does not use, each with the reason it may be left out. */
   readonly unusedTensors: readonly { readonly tensor: string; readonly reason: string }[];
+  /** What whoever published the model should know: where the checkpoint says other than config.json, and which was followed. */
+  readonly notices: readonly string[];
   readonly costs: PlanCosts;
   /** The same model in every dtype. */
   readonly dtypes: Readonly<Record<Dtype, DtypeFit>>;

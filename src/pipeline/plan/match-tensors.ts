@@ -37,19 +37,24 @@ const HARMLESS: readonly { readonly name: RegExp; readonly shape: RegExp; readon
   { name: /(^|\.)self_attn\.[kv]_proj\.output_scale$/, shape: /^1?$/, reason: CACHE_SCALE },
 ];
 
+const HEAD = /(^|\.)lm_head\.weight$/;
+
 /** How many names a message holds; `detail` has all. */
 const NAMES_IN_MESSAGE = 5;
 
 /** @throws LoadError `tensor_missing`, `tensor_shape_mismatch`, `unsupported_dtype`, `unsupported_architecture` */
 export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, shape: DecoderShape): MatchedTensors {
   const wanted = specs.flatMap((spec) => spec.sources);
-  const toFileName = findNaming(wanted, table);
+  const toFileName = findNaming(specs, table);
+  const find = ({ tensor, orElse }: SourceSpec): LocatedTensor | undefined =>
+    table.get(toFileName(tensor)) ?? (orElse === undefined ? undefined : table.get(toFileName(orElse)));
 
-  const missing = wanted.map(({ tensor }) => toFileName(tensor)).filter((name) => !table.has(name));
+  const missing = wanted.filter((source) => !find(source)).map(({ tensor }) => toFileName(tensor));
   if (missing.length > 0) {
-    throw fault('tensor_missing', `${missing.length} of ${wanted.length} are missing`, missing, { names: missing });
+    const what = `${missing.length} of ${wanted.length} are missing`;
+    throw fault('tensor_missing', what, missing, { names: missing }, explainMissing(missing, shape));
   }
-  const located = wanted.map((source) => ({ source, found: table.get(toFileName(source.tensor)) as LocatedTensor }));
+  const located = wanted.map((source) => ({ source, found: find(source) as LocatedTensor }));
   checkShapes(located);
   checkDtypes(located);
 
@@ -57,20 +62,23 @@ export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, s
   const unused = [...table.values()].filter(({ name }) => !used.has(name));
   return {
     sources: new Map(
-      specs.map((spec) => [spec.name, spec.sources.map((source) => toSource(source, toFileName, table))]),
+      specs.map((spec) => [spec.name, spec.sources.map((source) => toSource(find(source) as LocatedTensor))]),
     ),
     unused: explainUnused(unused, shape),
   };
 }
 
 /** Canonical name → name in this checkpoint: the one naming under which all are found, else the canonical one. */
-function findNaming(wanted: readonly SourceSpec[], table: TensorTable): (name: string) => string {
+export function findNaming(specs: readonly WeightSpec[], table: TensorTable): (name: string) => string {
   const namings: readonly ((name: string) => string)[] = [
     (name) => name,
     (name) => (name.startsWith(DECODER_PREFIX) ? name.slice(DECODER_PREFIX.length) : name),
     (name) => DECODER_PREFIX + name,
   ];
-  const complete = namings.find((toFileName) => wanted.every(({ tensor }) => table.has(toFileName(tensor))));
+  const wanted = specs.flatMap(({ sources }) => sources);
+  const complete = namings.find((toFileName) =>
+    wanted.every(({ tensor, orElse = tensor }) => table.has(toFileName(tensor)) || table.has(toFileName(orElse))),
+  );
   return complete ?? ((name) => name);
 }
 
@@ -93,8 +101,7 @@ function checkDtypes(located: readonly { found: LocatedTensor }[]): void {
   throw fault('unsupported_dtype', what, lines, { tensors: wrong });
 }
 
-function toSource(source: SourceSpec, toFileName: (name: string) => string, table: TensorTable): TensorSource {
-  const { file, name, dtype, shape, start, end } = table.get(toFileName(source.tensor)) as LocatedTensor;
+function toSource({ file, name, dtype, shape, start, end }: LocatedTensor): TensorSource {
   return { file, tensor: name, dtype: dtype as TensorSource['dtype'], shape, start, end };
 }
 
@@ -118,13 +125,26 @@ function findReason(
 ): string | null {
   const harmless = HARMLESS.find((known) => known.name.test(name) && known.shape.test(shape.join()));
   if (harmless) return harmless.reason;
-  if (tiedEmbeddings && /(^|\.)lm_head\.weight$/.test(name)) return 'config.json ties it to the token embedding';
+  if (tiedEmbeddings && HEAD.test(name)) return 'config.json ties it to the token embedding, which holds the same';
   const layer = /(?:^|\.)layers\.(\d+)\./.exec(name)?.[1];
   if (layer === undefined) return `outside of the decoder: ${modelType} does not read it`;
   return Number(layer) >= layerCount ? `beyond the ${layerCount} layers that config.json states` : null;
 }
 
-function fault(code: ErrorCode, what: string, names: readonly string[], detail: Record<string, unknown>): LoadError {
+/** What a checkpoint without a head needs to hear. */
+function explainMissing(missing: readonly string[], { tiedEmbeddings }: DecoderShape): string {
+  if (tiedEmbeddings || !missing.some((name) => HEAD.test(name))) return '';
+  return ' The head is a tensor of its own, because tie_word_embeddings is false or absent in config.json.';
+}
+
+function fault(
+  code: ErrorCode,
+  what: string,
+  names: readonly string[],
+  detail: Record<string, unknown>,
+  advice = '',
+): LoadError {
   const more = names.length > NAMES_IN_MESSAGE ? ` and ${names.length - NAMES_IN_MESSAGE} more` : '';
-  return new LoadError(code, { message: `${what}: ${names.slice(0, NAMES_IN_MESSAGE).join('; ')}${more}.`, detail });
+  const listed = names.slice(0, NAMES_IN_MESSAGE).join('; ');
+  return new LoadError(code, { message: `${what}: ${listed}${more}.${advice}`, detail });
 }

@@ -3,8 +3,8 @@
  *
  * In: a pinned snapshot, the request, the adapter, and two readers for small files and header ranges.
  * Out: every byte that will be read, what it becomes and where it goes, and what all that costs.
- * Guarantees: no weight byte is read; what cannot be loaded fails here, naming everything that is wrong; besides the two
- * readers, everything is pure.
+ * Guarantees: no weight byte is read, but for a few kilobytes where a checkpoint may contradict config.json (`tied-head.ts`);
+ * what cannot be loaded fails here, naming everything that is wrong; besides the two readers, everything is pure.
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import type { Blueprint, WeightSpec } from '../../blueprints/blueprint.ts';
@@ -24,6 +24,7 @@ import { type ReadAll, readConfig } from './read-config.ts';
 import { readTensorTable, type ReadRange } from './read-headers.ts';
 import { type ModelSizing, sizeModel, type SizingInput, toDtypeFit, toPlannedLimits } from './size-model.ts';
 import { cutSources } from './split-rows.ts';
+import { settleTying } from './tied-head.ts';
 
 /** What {@link planLoad} needs. */
 export interface PlanInput {
@@ -58,12 +59,15 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
   const readingTable = readTensorTable(snapshot, input.readAll, input.readRange, either);
   readingTable.catch(() => undefined);
-  const { blueprint, shape } = await readShape(input).catch((error: unknown) => {
+  const { blueprint, shape: statedShape } = await readShape(input).catch((error: unknown) => {
     failed.abort(error);
     throw error;
   });
   throwIfAborted(signal);
   const table = await readingTable;
+  throwIfAborted(signal);
+  const statedSpecs = blueprint.listWeights(statedShape, 1);
+  const { shape, notices } = await settleTying(statedShape, statedSpecs, table, input.readRange, signal);
   throwIfAborted(signal);
 
   const tokenizer = chooseTokenizer(snapshot, request.tokenizer ?? 'auto');
@@ -114,6 +118,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     ),
     graphTensors: sizing.weights.flatMap(({ layouts }) => layouts.flatMap(({ graphTensors }) => graphTensors)),
     unusedTensors: unused,
+    notices,
     costs: {
       parameterCount: sizing.parameterCount,
       downloadBytes,
