@@ -1,7 +1,7 @@
 /**
  * Grouped-query attention (arXiv:2305.13245) with rotary positions and a KV cache.
  */
-import { int, MICROSOFT_DOMAIN, type Value } from '../onnx/graph-builder.ts';
+import { float, int, MICROSOFT_DOMAIN, type Value } from '../onnx/graph-builder.ts';
 import type { DecoderContext } from './decoder-context.ts';
 import { emitLinear } from './linear.ts';
 
@@ -11,8 +11,8 @@ export interface AttentionInputs {
   readonly seqlensK: Value;
   /** Tokens in the sequence: int32 [1]. */
   readonly totalSequenceLength: Value;
-  readonly rotaryCos: Value; // [context, headDim / 2]
-  readonly rotarySin: Value; // [context, headDim / 2]
+  readonly rotaryCos: Value; // [context, paddedHeadDim / 2]
+  readonly rotarySin: Value; // [context, paddedHeadDim / 2]
 }
 
 /**
@@ -30,17 +30,17 @@ export interface AttentionInputs {
  */
 export function emitAttention(context: DecoderContext, x: Value, layer: number, inputs: AttentionInputs): Value {
   const { graph, shape, activation } = context;
-  const { headCount, kvHeadCount, headDim } = shape;
+  const { headCount, kvHeadCount, headDim, paddedHeadDim } = shape;
   const name = `/model/layers.${layer}/attn`;
   const weight = `layers.${layer}.attn`;
-  const cacheDims = (length: string) => [1, kvHeadCount, length, headDim];
+  const cacheDims = (length: string) => [1, kvHeadCount, length, paddedHeadDim];
 
   const pastKey = graph.input(`past_key_values.${layer}.key`, activation, cacheDims('past_length'));
   const pastValue = graph.input(`past_key_values.${layer}.value`, activation, cacheDims('past_length'));
 
   const qkv = emitLinear(context, x, { name: `${name}/qkv_proj`, weight: `${weight}.qkv`, bias: shape.qkvBias });
-  const packedShape = graph.constant('int64', [1, -1, (headCount + 2 * kvHeadCount) * headDim]);
-  const packed = graph.node('Reshape', [qkv, packedShape], { name: `${name}/pack/Reshape` }); // [1, S, (H + 2 KV) · headDim]
+  const packedShape = graph.constant('int64', [1, -1, (headCount + 2 * kvHeadCount) * paddedHeadDim]);
+  const packed = graph.node('Reshape', [qkv, packedShape], { name: `${name}/pack/Reshape` }); // [1, S, (H + 2 KV) · paddedHeadDim]
 
   const [attended, presentKey, presentValue] = graph.nodeWithOutputs(
     'GroupQueryAttention',
@@ -59,14 +59,20 @@ export function emitAttention(context: DecoderContext, x: Value, layer: number, 
     {
       name: `${name}/GroupQueryAttention`,
       domain: MICROSOFT_DOMAIN,
-      attributes: { num_heads: int(headCount), kv_num_heads: int(kvHeadCount), do_rotary: int(1) },
+      attributes: {
+        num_heads: int(headCount),
+        kv_num_heads: int(kvHeadCount),
+        do_rotary: int(1),
+        // Left out, it goes by the size of the head that the kernel sees.
+        ...(headDim === paddedHeadDim ? {} : { scale: float(1 / Math.sqrt(headDim)) }),
+      },
     },
-  ); // [1, S, H · headDim], [1, KV, present_length, headDim] twice
+  ); // [1, S, H · paddedHeadDim], [1, KV, present_length, paddedHeadDim] twice
   graph.output(presentKey, activation, cacheDims('present_length'));
   graph.output(presentValue, activation, cacheDims('present_length'));
 
-  const flatShape = graph.constant('int64', [-1, headCount * headDim]);
-  const flat = graph.node('Reshape', [attended, flatShape], { name: `${name}/unpack/Reshape` }); // [S, H · headDim]
+  const flatShape = graph.constant('int64', [-1, headCount * paddedHeadDim]);
+  const flat = graph.node('Reshape', [attended, flatShape], { name: `${name}/unpack/Reshape` }); // [S, H · paddedHeadDim]
   return emitLinear(context, flat, {
     name: `${name}/o_proj`,
     weight: `${weight}.o`,

@@ -2,7 +2,7 @@
  * What a model family brings: how to read its config.json, which weights its graph has and where they come from, and
  * the graph itself. No I/O; no knowledge of safetensors, devices or runtimes.
  */
-import type { DecoderShape, GraphTensor, LoadPlan } from '../contract/plan.ts';
+import type { DecoderShape, Gaps, GraphTensor, LoadPlan } from '../contract/plan.ts';
 
 /** What a weight is for: decides how each dtype encodes it. */
 export type WeightRole = 'embedding' | 'lmHead' | 'tiedEmbedding' | 'matmul' | 'bias' | 'norm' | 'rotary';
@@ -13,6 +13,8 @@ export interface SourceSpec {
   /** The tensor that serves instead where `tensor` is not saved. */
   readonly orElse?: string;
   readonly shape: readonly number[];
+  /** Zeros that the weight has between the tensor's rows and columns. */
+  readonly padding?: { readonly rows: Gaps | null; readonly cols: Gaps | null };
 }
 
 /** One weight of the graph, before its bytes or its encoding are known. A vector has rows = 1. */

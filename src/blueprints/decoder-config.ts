@@ -43,7 +43,7 @@ export interface FamilyDefaults {
 
 /**
  * onnxruntime's GroupQueryAttention with rotary embedding refuses a head size that is no multiple of 16
- * (group_query_attention_helper.h: `head_size % 16 == 0`).
+ * (group_query_attention_helper.h: `head_size % 16 == 0`): heads of other sizes are padded with zeros.
  */
 const HEAD_DIM_MULTIPLE = 16;
 
@@ -57,6 +57,7 @@ export function readDecoderShape(config: Config, traits: FamilyTraits): DecoderS
 
   const hiddenSize = readInteger(config, 'hidden_size', { fallback: defaults.hiddenSize });
   const headCount = readInteger(config, 'num_attention_heads', { fallback: defaults.headCount });
+  const headDim = readHeadDim(config, hiddenSize, headCount);
   const kvHeadCount = readKvHeadCount(config, headCount, defaults.kvHeadCount);
   const statedContext = readInteger(config, 'max_position_embeddings', { fallback: defaults.maxContextTokens });
   return {
@@ -67,7 +68,8 @@ export function readDecoderShape(config: Config, traits: FamilyTraits): DecoderS
     layerCount: readInteger(config, 'num_hidden_layers', { fallback: defaults.layerCount }),
     headCount,
     kvHeadCount,
-    headDim: readHeadDim(config, hiddenSize, headCount),
+    headDim,
+    paddedHeadDim: Math.ceil(headDim / HEAD_DIM_MULTIPLE) * HEAD_DIM_MULTIPLE,
     rmsNormEpsilon: readNonNegative(config, 'rms_norm_eps', 1e-6),
     tiedEmbeddings: readBoolean(config, 'tie_word_embeddings', false),
     qkvBias: traits.qkvBias,
@@ -119,8 +121,6 @@ function readHeadDim(config: Config, hiddenSize: number, headCount: number): num
     throw invalidConfig('hidden_size', hiddenSize, `a multiple of num_attention_heads, ${headCount}`);
   }
   const headDim = readInteger(config, 'head_dim', { fallback: hiddenSize / headCount });
-  if (headDim % HEAD_DIM_MULTIPLE !== 0) {
-    throw unsupportedConfig('head_dim', headDim, `a multiple of ${HEAD_DIM_MULTIPLE} (onnxruntime's attention kernel)`);
-  }
+  if (headDim % 2 !== 0) throw unsupportedConfig('head_dim', headDim, 'an even number: rotary positions turn pairs');
   return headDim;
 }

@@ -4,12 +4,12 @@
  * Graph inputs, for layers [start, end):
  *   input_ids               int64 [1, S]                                   first layers only
  *   hidden_states           float32 [S, hidden]                            all but the first layers
- *   past_key_values.{i}.*   activation type [1, KV, past_length, headDim]
+ *   past_key_values.{i}.*   activation type [1, KV, past_length, paddedHeadDim]
  *   seqlens_k               int32 [1]: tokens in the sequence, new ones included, less one
  *   total_sequence_length   int32 [1]: tokens in the sequence
  *   and each weight tensor that is used, where weights are bound as inputs.
  * Graph outputs:
- *   present.{i}.*           activation type [1, KV, present_length, headDim]
+ *   present.{i}.*           activation type [1, KV, present_length, paddedHeadDim]
  *   logits                  float32 [1, vocab], of the last position       last layers only
  *   hidden_states_out       float32 [S, hidden]                            all but the last layers
  *

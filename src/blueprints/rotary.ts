@@ -2,7 +2,7 @@
  * Rotary position embeddings: config.json → frequencies → the tables that the graph looks up.
  *
  * In: `rope_theta` and `rope_scaling` as transformers 4 writes them, or `rope_parameters` as transformers 5 does. Out: a
- * {@link RotaryShape}, and from it cosines and sines [contextTokens, headDim / 2]. Guarantees: the tables follow
+ * {@link RotaryShape}, and from it cosines and sines [contextTokens, paddedHeadDim / 2]. Guarantees: the tables follow
  * transformers' arithmetic, which is float32 at every step: at position 100,000 the rounding of the angle alone is worth
  * several thousandths, and that rounding is what the checkpoint was trained with. A kind of scaling that changes nothing
  * within the length that the model may be used at is read as none; one that we cannot compute is refused by its name.
@@ -18,7 +18,7 @@ import {
   unsupportedConfig,
 } from './config-reader.ts';
 
-/** Cosines and sines of every position and frequency, each [contextTokens, headDim / 2], row-major. */
+/** Cosines and sines of every position and frequency, each [contextTokens, paddedHeadDim / 2], row-major. */
 export interface RotaryTables {
   readonly cos: Float32Array<ArrayBuffer>;
   readonly sin: Float32Array<ArrayBuffer>;
@@ -28,16 +28,20 @@ export interface RotaryTables {
 export interface RotaryRequest {
   readonly rotary: RotaryShape;
   readonly headDim: number;
+  readonly paddedHeadDim: number;
 }
 
-/** The rotary tables of the first `contextTokens` positions (RoFormer, arXiv:2104.09864, in the rotate-half layout). */
+/**
+ * The rotary tables of the first `contextTokens` positions (RoFormer, arXiv:2104.09864, in the rotate-half layout). Pairs that
+ * pad a head are not turned: their cosine is 1.
+ */
 export function computeRotary(shape: RotaryRequest, contextTokens: number): RotaryTables {
   const frequencies = computeFrequencies(shape);
-  const half = frequencies.length;
-  const cos = new Float32Array(contextTokens * half);
+  const half = shape.paddedHeadDim / 2;
+  const cos = new Float32Array(contextTokens * half).fill(1);
   const sin = new Float32Array(contextTokens * half);
   for (let position = 0; position < contextTokens; position++) {
-    for (let pair = 0; pair < half; pair++) {
+    for (let pair = 0; pair < frequencies.length; pair++) {
       const angle = Math.fround(position * (frequencies[pair] ?? 0));
       cos[position * half + pair] = Math.cos(angle);
       sin[position * half + pair] = Math.sin(angle);
@@ -47,7 +51,10 @@ export function computeRotary(shape: RotaryRequest, contextTokens: number): Rota
 }
 
 /** Angle per position of each pair of channels, [headDim / 2]. */
-export function computeFrequencies({ rotary, headDim }: RotaryRequest): Float32Array<ArrayBuffer> {
+export function computeFrequencies({
+  rotary,
+  headDim,
+}: Omit<RotaryRequest, 'paddedHeadDim'>): Float32Array<ArrayBuffer> {
   const frequencies = Float32Array.from({ length: headDim / 2 }, (_, pair) => {
     const exponent = Math.fround((2 * pair) / headDim);
     return 1 / Math.fround(rotary.theta ** exponent);

@@ -43,6 +43,23 @@ export interface GraphTensor {
   readonly buffer: string;
 }
 
+/** Zeros that a weight has between the rows (or columns) of its source: after every `run` of them come `zeros` more. */
+export interface Gaps {
+  readonly run: number;
+  readonly zeros: number;
+}
+
+/** How a source lies in its weight where heads are padded. */
+export interface SourcePadding {
+  /** Null where no rows, or no columns, are added. */
+  readonly rows: Gaps | null;
+  readonly cols: Gaps | null;
+  /** Rows of the weight that the source takes, zeros included. */
+  readonly rowCount: number;
+  /** The first of these, counted from where the whole tensor begins: 0 unless the weight is a part. */
+  readonly firstRow: number;
+}
+
 /** A tensor in a safetensors file, or some of its rows where a weight is in parts. */
 export interface TensorSource {
   readonly file: string;
@@ -53,6 +70,8 @@ export interface TensorSource {
   /** Byte range in the file, half-open, header included. */
   readonly start: number;
   readonly end: number;
+  /** Set where the weight has zeros between the values of the source. */
+  readonly padding?: SourcePadding;
 }
 
 /** Which rows of a larger weight a part is. All parts of a weight but the last have the same number of rows. */
@@ -82,7 +101,7 @@ export interface PlannedWeight {
    */
   readonly buffers: readonly WeightBuffer[];
   /**
-   * Set for tables that no file holds: rotary cosines and sines, [tokens, headDim / 2]. On a GPU they have `contextTokens` rows
+   * Set for tables that no file holds: rotary cosines and sines, [tokens, paddedHeadDim / 2]. On a GPU they have `contextTokens` rows
    * and grow with the cache; on WASM, where weights are constants, `maxContextTokens` rows.
    */
   readonly computed: 'rotary-cos' | 'rotary-sin' | null;
@@ -114,7 +133,10 @@ export interface DecoderShape {
   readonly layerCount: number;
   readonly headCount: number;
   readonly kvHeadCount: number;
+  /** Values of a head, as the checkpoint has them. */
   readonly headDim: number;
+  /** The same in graph and KV cache: what the attention kernel can take, at least {@link headDim}; what is added is zeros. */
+  readonly paddedHeadDim: number;
   readonly rmsNormEpsilon: number;
   readonly tiedEmbeddings: boolean;
   readonly qkvBias: boolean;

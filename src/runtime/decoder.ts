@@ -123,7 +123,7 @@ export const GRAPH_IO = {
   logits: 'logits', // float32 [1, V]
   hiddenStates: 'hidden_states', // [S, hidden], into layers from the middle
   hiddenStatesOut: 'hidden_states_out',
-  pastKey: (layer: number) => `past_key_values.${layer}.key`, // [1, kvHeads, past, headDim]
+  pastKey: (layer: number) => `past_key_values.${layer}.key`, // [1, kvHeads, past, paddedHeadDim]
   pastValue: (layer: number) => `past_key_values.${layer}.value`,
   presentKey: (layer: number) => `present.${layer}.key`,
   presentValue: (layer: number) => `present.${layer}.value`,

@@ -29,7 +29,10 @@ export function bindModel(ort: Ort, plan: LoadPlan, buffers: GpuBuffers): BoundM
   for (const { past, present } of listCacheNames(plan.shape)) {
     const cache = buffers.kv.live.get(past);
     if (!cache) throw toRuntimeError(new Error(`no buffer ${past}`), 'binding the KV cache', null);
-    const options = { dataType: plan.kvType, dims: [1, plan.shape.kvHeadCount, cache.tokens, plan.shape.headDim] };
+    const options = {
+      dataType: plan.kvType,
+      dims: [1, plan.shape.kvHeadCount, cache.tokens, plan.shape.paddedHeadDim],
+    };
     feeds[past] = ort.Tensor.fromGpuBuffer(cache.buffer, options);
     fetches[present] = ort.Tensor.fromGpuBuffer(cache.buffer, options);
   }

@@ -137,8 +137,8 @@ async function runOnWasm(
     externalData,
   });
   const run = async (): Promise<Float32Array> => {
-    const { kvHeadCount, headDim } = plan.shape;
-    const empty = (): Tensor => new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, headDim]);
+    const { kvHeadCount, paddedHeadDim } = plan.shape;
+    const empty = (): Tensor => new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, paddedHeadDim]);
     const outputs = await session.run({
       [GRAPH_IO.pastKey(0)]: empty(),
       [GRAPH_IO.pastValue(0)]: empty(),

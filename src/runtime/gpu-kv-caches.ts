@@ -2,7 +2,7 @@
  * The KV caches on the GPU: a buffer for each layer's keys and one for its values, once for the conversation that runs and once
  * for each that is parked.
  *
- * Layout: [1, kvHeads, tokens, headDim]. Guarantees: each buffer knows its own length, so that caches may be copied into each
+ * Layout: [1, kvHeads, tokens, paddedHeadDim]. Guarantees: each buffer knows its own length, so that caches may be copied into each
  * other while some have grown and others have not.
  */
 import type { LoadPlan } from '../contract/plan.ts';
@@ -49,7 +49,7 @@ export function createSpare(plan: CachePlan, ledger: MemoryLedger): KvBuffer {
   return { buffer: ledger.createBuffer('staging', { label, size, usage: bufferUsage() }), tokens: plan.contextTokens };
 }
 
-/** Bytes of one layer's keys (or values): [1, kvHeads, contextTokens, headDim]. */
+/** Bytes of one layer's keys (or values): [1, kvHeads, contextTokens, paddedHeadDim]. */
 export function kvBufferBytes(plan: CachePlan): number {
   return plan.shape.kvHeadCount * plan.contextTokens * positionBytes(plan);
 }
@@ -88,5 +88,5 @@ export function destroyCaches(caches: KvCaches): void {
 
 /** Bytes of one head's values at one position. */
 function positionBytes({ shape, kvType }: CachePlan): number {
-  return shape.headDim * (kvType === 'float16' ? 2 : 4);
+  return shape.paddedHeadDim * (kvType === 'float16' ? 2 : 4);
 }

@@ -74,7 +74,7 @@ export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDe
   };
 }
 
-/** Keys and values of all layers, [1, kvHeads, length, headDim] each. */
+/** Keys and values of all layers, [1, kvHeads, length, paddedHeadDim] each. */
 class GrowingCache {
   readonly #ort: Ort;
   readonly #plan: LoadPlan;
@@ -131,14 +131,14 @@ class GrowingCache {
       this.clear();
       return;
     }
-    const { kvHeadCount, headDim } = this.#plan.shape;
+    const { kvHeadCount, paddedHeadDim } = this.#plan.shape;
     const truncated: Record<string, Tensor> = {};
     for (const { past } of this.#names) {
       const old = this.#tensors[past]?.data as Float32Array;
-      const kept = new Float32Array(kvHeadCount * length * headDim);
+      const kept = new Float32Array(kvHeadCount * length * paddedHeadDim);
       for (let head = 0; head < kvHeadCount; head++) {
-        const start = head * this.#length * headDim;
-        kept.set(old.subarray(start, start + length * headDim), head * length * headDim);
+        const start = head * this.#length * paddedHeadDim;
+        kept.set(old.subarray(start, start + length * paddedHeadDim), head * length * paddedHeadDim);
       }
       truncated[past] = this.#makeTensor(kept, length);
     }
@@ -147,7 +147,7 @@ class GrowingCache {
   }
 
   #makeTensor(data: Float32Array, length: number): Tensor {
-    const { kvHeadCount, headDim } = this.#plan.shape;
-    return new this.#ort.Tensor('float32', data, [1, kvHeadCount, length, headDim]);
+    const { kvHeadCount, paddedHeadDim } = this.#plan.shape;
+    return new this.#ort.Tensor('float32', data, [1, kvHeadCount, length, paddedHeadDim]);
   }
 }

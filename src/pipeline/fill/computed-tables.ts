@@ -3,7 +3,7 @@
  */
 import type { DecoderShape, LoadPlan, PlannedWeight } from '../../contract/plan.ts';
 
-/** Cosines and sines, [tokens, headDim / 2] each. */
+/** Cosines and sines, [tokens, paddedHeadDim / 2] each. */
 export type ComputeRotary = (
   shape: DecoderShape,
   tokens: number,

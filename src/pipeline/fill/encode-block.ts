@@ -13,6 +13,7 @@ import {
 } from '../../formats/quant-layout.ts';
 import { encodeRows, type TakeMemory } from './kernels/encode-rows.ts';
 import type { RowBlock } from './row-blocks.ts';
+import { spreadBlock } from './spread-block.ts';
 
 /** Bytes for one buffer. */
 export interface BufferPiece {
@@ -31,7 +32,7 @@ export function encodeBlock(block: RowBlock, sourceBytes: Uint8Array, takeMemory
   assert(first, `${weight.name} has a buffer`);
   const scaleType: ScaleType = second?.type === 'float16' ? 'float16' : 'float32';
   const encoded = encodeRows(
-    sourceBytes,
+    spreadBlock(block, sourceBytes),
     block.dtype,
     block.cols,
     block.rowCount,
@@ -42,7 +43,7 @@ export function encodeBlock(block: RowBlock, sourceBytes: Uint8Array, takeMemory
   if ('values' in encoded) {
     if (encoded.infiniteCount > 0) throw tooLargeForF16(block, encoded.infiniteCount);
     const valueBytes = weight.encoding === 'f16' ? 2 : 4;
-    return [{ buffer: first.name, offset: firstRow * valueBytes, bytes: encoded.values }];
+    return [{ buffer: first.name, offset: firstRow * block.cols * valueBytes, bytes: encoded.values }];
   }
   assert(second && isQuantEncoding(weight.encoding), `${weight.name} has blocks and scales`);
   const firstBlock = firstRow * countRowBlocks(weight.cols);

@@ -38,7 +38,7 @@ function encodeWhole(
   if (weight.computed !== null) encodeTable(weight, tables(weight)).forEach(place);
   for (const block of listRowBlocks(weight)) {
     const { file } = block.source;
-    const bytes = readSync(file, block.start, block.end);
+    const bytes = block.start === block.end ? new Uint8Array() : readSync(file, block.start, block.end);
     if (bytes.length !== block.end - block.start) throw shortRead(file, block.start, block.end, bytes.length);
     encodeBlock(block, bytes, takeMemory).forEach(place);
   }

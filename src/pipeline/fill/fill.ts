@@ -103,6 +103,7 @@ async function readExactly(
   { file, start, end }: ReadSpan,
   signal: AbortSignal | undefined,
 ): Promise<Uint8Array> {
+  if (start === end) return new Uint8Array(); // a block of zeros only
   const bytes = await read(file, start, end, signal);
   if (bytes.length === end - start) return bytes;
   throw shortRead(file, start, end, bytes.length);

@@ -67,7 +67,10 @@ export async function describePrepared(
     .map(({ rows, cols, encoding, buffers, sources }) => [
       [rows, cols, encoding],
       buffers.map(({ name, type, sizeBytes }) => [name, type, sizeBytes]),
-      sources.map(({ file, start, end, dtype }) => [blobKeys.get(file), start, end, dtype]),
+      sources.map(({ file, start, end, dtype, padding }) => [
+        ...[blobKeys.get(file), start, end, dtype],
+        ...(padding ? [padding] : []),
+      ]),
     ]);
   return {
     key: `${plan.dtype}-v${converterVersion}-${await hashIdentity(facts)}`,

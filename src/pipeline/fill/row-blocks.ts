@@ -6,7 +6,8 @@
  * is longer, so that no large tensor is ever in memory whole.
  */
 import { assert } from '../../base/assert.ts';
-import type { PlannedWeight, SourceDtype, TensorSource } from '../../contract/plan.ts';
+import type { Gaps, PlannedWeight, SourceDtype, TensorSource } from '../../contract/plan.ts';
+import { countBefore, countSpread, findPosition } from '../../base/gaps.ts';
 import { isQuantEncoding } from '../../formats/quant-layout.ts';
 import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors-dtypes.ts';
 
@@ -25,6 +26,17 @@ export interface RowBlock {
   readonly firstRow: number;
   readonly rowCount: number;
   readonly cols: number;
+  /** Set where the rows and columns of the source are to be spread over those of the weight, with zeros between. */
+  readonly spread: Spread | null;
+}
+
+/** See {@link SourcePadding}. */
+interface Spread {
+  readonly rows: Gaps | null;
+  readonly cols: Gaps | null;
+  /** The block's first row, counted from where the whole tensor begins in the weight. */
+  readonly firstPosition: number;
+  readonly sourceCols: number;
 }
 
 /** Neighbouring blocks of one file. */
@@ -37,6 +49,7 @@ export interface ReadSpan {
 
 /** The blocks of one weight, in the order of its sources. Computed weights have none. */
 export function listRowBlocks(weight: PlannedWeight, maxBytes = MAX_READ_BYTES): readonly RowBlock[] {
+  if (weight.sources.some(({ padding }) => padding)) return listSpreadBlocks(weight, maxBytes);
   const cols = isQuantEncoding(weight.encoding) ? weight.cols : 1;
   const blocks: RowBlock[] = [];
   let firstRow = 0;
@@ -49,9 +62,59 @@ export function listRowBlocks(weight: PlannedWeight, maxBytes = MAX_READ_BYTES):
       const rowCount = Math.min(blockRows, sourceRows - row);
       const start = source.start + row * rowBytes;
       const end = start + rowCount * rowBytes;
-      blocks.push({ weight, source, dtype: source.dtype, start, end, firstRow: firstRow + row, rowCount, cols });
+      blocks.push({
+        weight,
+        source,
+        dtype: source.dtype,
+        start,
+        end,
+        firstRow: firstRow + row,
+        rowCount,
+        cols,
+        spread: null,
+      });
     }
     firstRow += sourceRows;
+  }
+  return blocks;
+}
+
+/**
+ * The same where there are zeros between rows or columns: a block takes the zeros behind its rows with it, the first one those
+ * before them, too. A part of a weight may be zeros only: then its block reads nothing.
+ */
+function listSpreadBlocks(weight: PlannedWeight, maxBytes: number): readonly RowBlock[] {
+  const blocks: RowBlock[] = [];
+  let sourceRow = 0;
+  for (const source of weight.sources) {
+    const { dtype, padding } = source;
+    assert(padding, `all sources of ${weight.name} are padded`);
+    const { rows, cols, rowCount } = padding;
+    const [ownRows = 1, ...rowDims] = source.shape;
+    const sourceCols = rowDims.reduce((product, dim) => product * dim, 1);
+    const rowBytes = sourceCols * SOURCE_DTYPE_BYTES[dtype];
+    assert(source.end - source.start === ownRows * rowBytes, `${source.tensor} is whole rows of ${weight.name}`);
+    const blockRows = Math.max(1, Math.floor(maxBytes / rowBytes));
+    const ownRowsBefore = countBefore(rows, padding.firstRow);
+    const endOf = (ownRow: number): number =>
+      ownRow >= ownRows ? rowCount : findPosition(rows, ownRowsBefore + ownRow) - padding.firstRow;
+    let row = 0;
+    for (let ownRow = 0; ownRow < ownRows || row < rowCount; ownRow += blockRows) {
+      const ownEnd = Math.min(ownRow + blockRows, ownRows);
+      blocks.push({
+        weight,
+        source,
+        dtype,
+        start: source.start + ownRow * rowBytes,
+        end: source.start + ownEnd * rowBytes,
+        firstRow: sourceRow + row,
+        rowCount: endOf(ownEnd) - row,
+        cols: countSpread(cols, sourceCols),
+        spread: { rows, cols, firstPosition: padding.firstRow + row, sourceCols },
+      });
+      row = endOf(ownEnd);
+    }
+    sourceRow += rowCount;
   }
   return blocks;
 }

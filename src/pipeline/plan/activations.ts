@@ -13,9 +13,9 @@ const PREFILL_TOKENS = 512;
  * last reader. Fused attention is assumed: one that writes out its scores takes more.
  */
 export function estimateActivationBytes(shape: DecoderShape, contextTokens: number, valueBytes: 2 | 4): number {
-  const { hiddenSize, intermediateSize, headCount, kvHeadCount, headDim, vocabSize } = shape;
+  const { hiddenSize, intermediateSize, headCount, kvHeadCount, paddedHeadDim, vocabSize } = shape;
   const streamBytes = 3 * hiddenSize * 4; // float32 in every dtype
-  const attention = (3 * headCount + 4 * kvHeadCount) * headDim;
+  const attention = (3 * headCount + 4 * kvHeadCount) * paddedHeadDim;
   const feedForward = 4 * intermediateSize;
   const tokens = Math.min(contextTokens, PREFILL_TOKENS);
   return tokens * (streamBytes + Math.max(attention, feedForward) * valueBytes) + vocabSize * 4;

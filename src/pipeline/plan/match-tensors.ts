@@ -8,6 +8,7 @@
 import type { SourceSpec, WeightSpec } from '../../blueprints/blueprint.ts';
 import { type ErrorCode, LoadError } from '../../contract/errors.ts';
 import type { DecoderShape, LoadPlan, TensorSource } from '../../contract/plan.ts';
+import { countSpread } from '../../base/gaps.ts';
 import { isLoadableDtype } from '../../formats/safetensors-dtypes.ts';
 import type { LocatedTensor, TensorTable } from './read-headers.ts';
 
@@ -62,7 +63,7 @@ export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, s
   const unused = [...table.values()].filter(({ name }) => !used.has(name));
   return {
     sources: new Map(
-      specs.map((spec) => [spec.name, spec.sources.map((source) => toSource(find(source) as LocatedTensor))]),
+      specs.map((spec) => [spec.name, spec.sources.map((source) => toSource(source, find(source) as LocatedTensor))]),
     ),
     unused: explainUnused(unused, shape),
   };
@@ -101,8 +102,17 @@ function checkDtypes(located: readonly { found: LocatedTensor }[]): void {
   throw fault('unsupported_dtype', what, lines, { tensors: wrong });
 }
 
-function toSource({ file, name, dtype, shape, start, end }: LocatedTensor): TensorSource {
-  return { file, tensor: name, dtype: dtype as TensorSource['dtype'], shape, start, end };
+function toSource({ padding }: SourceSpec, { file, name, dtype, shape, start, end }: LocatedTensor): TensorSource {
+  const rowCount = countSpread(padding?.rows ?? null, shape[0] ?? 1);
+  return {
+    ...(padding ? { padding: { ...padding, rowCount, firstRow: 0 } } : {}),
+    file,
+    tensor: name,
+    dtype: dtype as TensorSource['dtype'],
+    shape,
+    start,
+    end,
+  };
 }
 
 /**

@@ -73,7 +73,7 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
   const layOut = (tableRows: number): ModelSizing['weights'] =>
     listWeights(shape, tableRows).map((spec) => ({ spec, layouts: layOutWeight(spec, dtype, maxBufferBytes) }));
 
-  const layerKeyBytes = shape.kvHeadCount * shape.headDim * valueBytes; // of one token
+  const layerKeyBytes = shape.kvHeadCount * shape.paddedHeadDim * valueBytes; // of one token
   const kvBytesPerToken = 2 * shape.layerCount * layerKeyBytes;
   const bytesWithout = sumBytes(layOut(0));
   const tableRowBytes = sumBytes(layOut(1)) - bytesWithout;

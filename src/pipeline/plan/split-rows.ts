@@ -7,6 +7,7 @@
  * itself too large, thousands of parts) is left whole: whoever checks the buffers against the limit will say so.
  */
 import type { TensorSource } from '../../contract/plan.ts';
+import { countBefore } from '../../base/gaps.ts';
 
 /** Rows `[firstRow, firstRow + rowCount)`. */
 export interface RowRange {
@@ -47,18 +48,25 @@ export function cutSources(sources: readonly TensorSource[], range: RowRange): r
   const endRow = range.firstRow + range.rowCount;
   let sourceRow = 0;
   return sources.flatMap((source) => {
-    const [sourceRows = 1, ...rowDims] = source.shape;
+    const { padding } = source;
+    const [ownRows = 1, ...rowDims] = source.shape;
+    const rowCount = padding?.rowCount ?? ownRows;
     const from = Math.max(range.firstRow, sourceRow) - sourceRow;
-    const to = Math.min(endRow, sourceRow + sourceRows) - sourceRow;
-    sourceRow += sourceRows;
+    const to = Math.min(endRow, sourceRow + rowCount) - sourceRow;
+    sourceRow += rowCount;
     if (from >= to) return [];
-    const rowBytes = (source.end - source.start) / sourceRows;
+    const first = padding?.firstRow ?? 0;
+    const ownBefore = (row: number): number =>
+      countBefore(padding?.rows ?? null, first + row) - countBefore(padding?.rows ?? null, first);
+    const [fromOwn, toOwn] = [ownBefore(from), ownBefore(to)];
+    const rowBytes = (source.end - source.start) / ownRows;
     return [
       {
         ...source,
-        shape: [to - from, ...rowDims],
-        start: source.start + from * rowBytes,
-        end: source.start + to * rowBytes,
+        shape: [toOwn - fromOwn, ...rowDims],
+        start: source.start + fromOwn * rowBytes,
+        end: source.start + toOwn * rowBytes,
+        ...(padding ? { padding: { ...padding, firstRow: first + from, rowCount: to - from } } : {}),
       },
     ];
   });

@@ -63,4 +63,19 @@ def specs() -> tuple[Spec, ...]:
             num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=False, rms_norm_eps=1e-6,
             use_sliding_window=False, bos_token_id=5, eos_token_id=2, rope_parameters=_rope(1000000.0),
         ), torch.bfloat16, massive=True),
+        Spec("tiny-llama-head8", 16, LlamaConfig(
+            vocab_size=257, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=6,
+            num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True, attention_bias=True,
+            bos_token_id=1, eos_token_id=2, rope_parameters=_rope(10000.0),
+        ), torch.bfloat16, old_config=True),
+        Spec("tiny-mistral-head26", 17, MistralConfig(
+            vocab_size=263, hidden_size=52, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=26, max_position_embeddings=512, tie_word_embeddings=False,
+            sliding_window=None, bos_token_id=1, eos_token_id=2, rope_parameters=_rope(10000.0),
+        ), torch.float16),
+        Spec("tiny-qwen2-head100", 18, Qwen2Config(
+            vocab_size=261, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=3,
+            num_key_value_heads=1, head_dim=100, max_position_embeddings=512, tie_word_embeddings=True, rms_norm_eps=1e-6,
+            use_sliding_window=False, bos_token_id=1, eos_token_id=2, rope_parameters=_rope(1000000.0),
+        ), torch.bfloat16),
     )

@@ -23,7 +23,7 @@ test('layers 0 to 1 and then 1 to 3 give the logits of layers 0 to 3', async () 
       executionProviders: ['wasm'],
       externalData: [...buffers].map(([path, data]) => ({ path, data })),
     });
-    const empty = () => new ort.Tensor('float32', [], [1, shape.kvHeadCount, 0, shape.headDim]);
+    const empty = () => new ort.Tensor('float32', [], [1, shape.kvHeadCount, 0, shape.paddedHeadDim]);
     const pastNames = session.inputNames.filter((name) => name.startsWith('past_'));
     const results = await session.run({
       ...feeds,

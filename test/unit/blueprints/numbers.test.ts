@@ -48,7 +48,16 @@ async function withRunner(
   }
 }
 
-describe.each(['tiny-llama', 'tiny-mistral', 'tiny-qwen2', 'tiny-qwen2-tied', 'tiny-qwen2-massive'])('%s', (model) => {
+describe.each([
+  'tiny-llama',
+  'tiny-mistral',
+  'tiny-qwen2',
+  'tiny-qwen2-tied',
+  'tiny-qwen2-massive',
+  'tiny-llama-head8',
+  'tiny-mistral-head26',
+  'tiny-qwen2-head100',
+])('%s', (model) => {
   const known = hasReference(model);
   if (!known)
     console.warn(`SKIPPED: numbers of ${model} against transformers: test/fixtures/reference/ has no ${model}.json`);

@@ -66,6 +66,7 @@ describe('readShape', () => {
       headCount: 14,
       kvHeadCount: 2,
       headDim: 64,
+      paddedHeadDim: 64,
       rmsNormEpsilon: 1e-6,
       tiedEmbeddings: true,
       qkvBias: true,
@@ -115,7 +116,7 @@ describe('readShape', () => {
 
   test.each([
     ['unsupported_architecture', 'hidden_act', { hidden_act: 'gelu' }],
-    ['unsupported_architecture', 'head_dim', { head_dim: 24 }],
+    ['unsupported_architecture', 'head_dim', { head_dim: 5 }],
     ['unsupported_architecture', 'rope_scaling.rope_type', { rope_scaling: { rope_type: 'longrope' } }],
     ['unsupported_dtype', 'quantization_config', { quantization_config: { quant_method: 'gptq', bits: 4 } }],
     ['config_invalid', 'hidden_size', { hidden_size: NaN }],
@@ -152,7 +153,8 @@ describe('readShape', () => {
       fc.property(configs, ({ model_type, overrides }) => {
         try {
           const shape = read({ ...BASE, model_type, ...overrides });
-          expect(shape.headDim % 16).toBe(0);
+          expect(shape.headDim % 2).toBe(0);
+          expect([shape.paddedHeadDim % 16, shape.paddedHeadDim - shape.headDim < 16]).toEqual([0, true]);
           expect(shape.headCount % shape.kvHeadCount).toBe(0);
         } catch (error) {
           if (!isLoadError(error) || error.code === 'internal') throw error;

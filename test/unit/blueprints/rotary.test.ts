@@ -25,7 +25,7 @@ const golden = JSON.parse(readFileSync(new URL('golden/rotary.json', import.meta
 
 describe('computeRotary', () => {
   test.each(golden.cases)('equals transformers: $name', ({ theta, headDim, scaling, ...expected }) => {
-    const shape = { rotary: { theta, scaling }, headDim };
+    const shape = { rotary: { theta, scaling }, headDim, paddedHeadDim: headDim };
     const frequencies = computeFrequencies(shape);
     frequencies.forEach((value, index) => {
       expect(Math.abs(value / (expected.frequencies[index] ?? NaN) - 1)).toBeLessThan(3e-7);
@@ -62,6 +62,22 @@ const REFUSED = [
   'a type that nobody knows',
 ];
 const isRefused = ({ name }: ConfigCase): boolean => REFUSED.some((start) => name.startsWith(start));
+
+describe('computeRotary of padded heads', () => {
+  test('turns the pairs that the checkpoint has, and leaves those that pad', () => {
+    const rotary = { theta: 10_000, scaling: { type: 'none' } } as const;
+    const plain = computeRotary({ rotary, headDim: 6, paddedHeadDim: 6 }, 20);
+    const padded = computeRotary({ rotary, headDim: 6, paddedHeadDim: 16 }, 20);
+    for (let position = 0; position < 20; position++) {
+      const own = [position * 3, (position + 1) * 3] as const;
+      const start = position * 8;
+      expect(padded.cos.subarray(start, start + 3)).toEqual(plain.cos.subarray(...own));
+      expect(padded.sin.subarray(start, start + 3)).toEqual(plain.sin.subarray(...own));
+      expect([...padded.cos.subarray(start + 3, start + 8)]).toEqual([1, 1, 1, 1, 1]);
+      expect([...padded.sin.subarray(start + 3, start + 8)]).toEqual([0, 0, 0, 0, 0]);
+    }
+  });
+});
 
 describe('the rotary fields in each spelling (golden/rotary-configs.json: made by test/reference, rotary_configs)', () => {
   test.each(spellings.filter((one) => !isRefused(one)))(

@@ -41,6 +41,7 @@ const SHAPE: DecoderShape = {
   headCount: 1,
   kvHeadCount: 1,
   headDim: 6,
+  paddedHeadDim: 6,
   rmsNormEpsilon: 1e-6,
   tiedEmbeddings: true,
   qkvBias: false,

@@ -18,6 +18,7 @@ const SHAPE: DecoderShape = {
   headCount: 16,
   kvHeadCount: 4,
   headDim: 64,
+  paddedHeadDim: 64,
   rmsNormEpsilon: 1e-6,
   tiedEmbeddings: true,
   qkvBias: false,

@@ -3,61 +3,13 @@
  * provider), its split graph gives what the whole one gives. The whole one is held against transformers in
  * test/unit/blueprints/numbers.test.ts.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { WeightBinding } from '../../../src/blueprints/blueprint.ts';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
-import { computeRotary } from '../../../src/blueprints/rotary.ts';
 import type { Dtype, LoadPlan } from '../../../src/contract/plan.ts';
-import { fillWeights } from '../../../src/pipeline/fill/fill.ts';
 import { describeGraph } from '../blueprints/support/read-graph.ts';
 import { createRunner, maxDifference } from '../blueprints/support/run-graph.ts';
-import { ADAPTER, type MadeRepository, plan } from './made-repository.ts';
-
-const MODELS = fileURLToPath(new URL('../../fixtures/models/', import.meta.url));
-const CONTEXT = 64;
-const WITH_F16 = { ...ADAPTER, features: ['shader-f16'] };
-
-interface OnDisk extends MadeRepository {
-  readonly read: (path: string, start: number, end: number) => Promise<Uint8Array>;
-}
-
-function openModel(name: string): OnDisk {
-  const contents = new Map(
-    readdirSync(`${MODELS}${name}`).map((path) => [path, readFileSync(`${MODELS}${name}/${path}`)]),
-  );
-  const read = (path: string, start: number, end: number): Promise<Uint8Array> =>
-    Promise.resolve(new Uint8Array(contents.get(path)?.subarray(start, end) ?? []));
-  return {
-    snapshot: {
-      modelId: `test/${name}`,
-      source: 'hub',
-      endpoint: 'https://hub.example',
-      revision: 'main',
-      commit: '0'.repeat(40),
-      files: [...contents].map(([path, { length }]) => ({ path, sizeBytes: length, hash: null, url: path })),
-      resolvedAtMs: 0,
-      offline: false,
-    },
-    readAll: (path) => read(path, 0, Infinity),
-    readRange: read,
-    rangeBytes: new Map(),
-    read,
-  };
-}
-
-function planModel(repository: OnDisk, dtype: Dtype, maxBufferBytes: number | null): Promise<LoadPlan> {
-  return plan(repository, {
-    adapter: WITH_F16,
-    request: {
-      dtype,
-      device: 'webgpu',
-      contextTokens: CONTEXT,
-      simulatedLimits: maxBufferBytes === null ? null : { maxBufferBytes },
-    },
-  });
-}
+import { CONTEXT, fill, type OnDisk, openModel, planModel } from './model-on-disk.ts';
 
 function buildGraph(planned: LoadPlan, binding: WeightBinding): Uint8Array {
   const { shape, weights, graphTensors, kvType } = planned;
@@ -70,28 +22,6 @@ function buildGraph(planned: LoadPlan, binding: WeightBinding): Uint8Array {
     binding,
     layers,
   });
-}
-
-async function fill(planned: LoadPlan, { read }: OnDisk): Promise<Map<string, Uint8Array>> {
-  // Rounded up, as GPU buffers are: the last word may reach past the planned size.
-  const padded = new Map(
-    planned.weights.flatMap(({ buffers }) =>
-      buffers.map(({ name, sizeBytes }) => [name, new Uint8Array(Math.ceil(sizeBytes / 4) * 4)] as const),
-    ),
-  );
-  await fillWeights({
-    plan: planned,
-    read,
-    computeRotary,
-    write: (name, offset, bytes) => padded.get(name)?.set(bytes, offset),
-  });
-  return new Map(
-    planned.weights.flatMap(({ buffers }) =>
-      buffers.map(
-        ({ name, sizeBytes }) => [name, padded.get(name)?.subarray(0, sizeBytes) ?? new Uint8Array(0)] as const,
-      ),
-    ),
-  );
 }
 
 /** Logits after a prefill over all parts of the vocabulary, and after a step. */
@@ -133,6 +63,9 @@ describe('a split model computes what the whole one does', () => {
     ['tiny-qwen2', 'q4', 'initializers', 16_384],
     ['tiny-qwen2-tied', 'fp32', 'inputs', 8_192],
     ['tiny-qwen2-tied', 'fp16', 'initializers', 4_100],
+    // Heads of 8 and 26 values, padded to 16 and 32: parts begin within heads.
+    ['tiny-llama-head8', 'fp32', 'inputs', 8_192],
+    ['tiny-mistral-head26', 'q8', 'initializers', 8_192],
   ])('%s %s, weights as %s, %d bytes a buffer', async (name, dtype, binding, maxBufferBytes) => {
     const repository = openModel(name);
     const split = await planModel(repository, dtype, maxBufferBytes);

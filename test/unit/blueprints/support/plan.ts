@@ -2,7 +2,7 @@
  * A plan's weights and graph tensors, and their bytes, made the plainest way: what a blueprint's graph is tested with.
  */
 import { computeRotary } from '../../../../src/blueprints/rotary.ts';
-import type { Blueprint, WeightSpec } from '../../../../src/blueprints/blueprint.ts';
+import type { Blueprint, SourceSpec, WeightSpec } from '../../../../src/blueprints/blueprint.ts';
 import type { DecoderShape, Dtype, GraphTensor, PlannedWeight, WeightEncoding } from '../../../../src/contract/plan.ts';
 import type { Checkpoint } from './checkpoint.ts';
 
@@ -100,11 +100,26 @@ export function readValues(spec: WeightSpec, shape: DecoderShape, checkpoint: Ch
     if (JSON.stringify(tensor.shape) !== JSON.stringify(source.shape)) {
       throw new Error(`${source.tensor} is [${tensor.shape.join()}], not [${source.shape.join()}]`);
     }
-    values.set(tensor.values, filled);
-    filled += tensor.values.length;
+    const padded = padHeads(source, tensor.values);
+    values.set(padded, filled);
+    filled += padded.length;
   }
   if (filled !== values.length) throw new Error(`${spec.name} is not filled by its sources`);
   return values;
+}
+
+/** Rows and columns with the zeros between them, the plainest way: an array of rows, and arrays of zeros put in between. */
+function padHeads({ shape, padding }: SourceSpec, values: Float32Array): Float32Array {
+  if (!padding) return values;
+  const [rowCount = 1, cols = 1] = shape;
+  const rows = Array.from({ length: rowCount }, (_, row) => [...values.subarray(row * cols, (row + 1) * cols)]);
+  const insert = <T>(items: T[], gaps: { run: number; zeros: number } | null, zero: T): T[] =>
+    items.flatMap((item, index) =>
+      gaps && (index + 1) % gaps.run === 0 ? [item, ...Array.from({ length: gaps.zeros }, () => zero)] : [item],
+    );
+  const wide = rows.map((row) => insert(row, padding.cols, 0));
+  const zeroRow = Array.from({ length: wide[0]?.length ?? 0 }, () => 0);
+  return Float32Array.from(insert(wide, padding.rows, zeroRow).flat());
 }
 
 /** Symmetric blocks of 32: value = (code − zero) × scale, zero = 8 or 128; 4-bit codes low nibble first. */

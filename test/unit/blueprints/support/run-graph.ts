@@ -69,7 +69,7 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
 }
 
 function emptyCache(shape: DecoderShape, type: 'float32' | 'float16', capacity: number): Record<string, ort.Tensor> {
-  const dims = [1, shape.kvHeadCount, capacity, shape.headDim];
+  const dims = [1, shape.kvHeadCount, capacity, shape.paddedHeadDim];
   const size = dims.reduce((product, dim) => product * dim, 1);
   const make = () =>
     type === 'float32'
