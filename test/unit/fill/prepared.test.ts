@@ -175,7 +175,7 @@ describe('the key of prepared weights', () => {
     expect(await keyOf(PLAN, [...FILES, readme])).toBe(key);
   });
 
-  it('changes with the weights, the dtype, the layout and the converter', async () => {
+  it('changes with the weights, their padding, the dtype, the layout and the converter', async () => {
     const [first, ...rest] = FILES;
     const changedFile = { ...first, hash: { algorithm: 'sha256', hex: 'f'.repeat(64) } } as Snapshot['files'][number];
     const split = PLAN.weights.flatMap((weight) =>
@@ -183,8 +183,14 @@ describe('the key of prepared weights', () => {
         ? [weight]
         : [{ ...weight, buffers: weight.buffers.map((one) => ({ ...one, name: 'norm.part0' })) }],
     );
+    const padding = { rows: { run: 1, zeros: 1 }, cols: null, rowCount: 2, firstRow: 0 };
+    const padded = PLAN.weights.map((weight) => ({
+      ...weight,
+      sources: weight.sources.map((source) => ({ ...source, padding })),
+    }));
     const keys = await Promise.all([
       keyOf(),
+      keyOf({ ...PLAN, weights: padded }),
       keyOf({ ...PLAN, weights: PLAN.weights.toReversed() }),
       keyOf({ ...PLAN, dtype: 'q8' }),
       keyOf(PLAN, [changedFile, ...rest]),
