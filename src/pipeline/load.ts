@@ -47,7 +47,7 @@ export async function planModel(context: LoadContext, onEvent: (event: LoadEvent
     return await withRepository(run, async (repository) => {
       const plan = await runPlan(repository, run);
       log.publishPlan(summarizePlan(plan));
-  for (const notice of plan.notices) log.notice('plan', notice);
+      for (const notice of plan.notices) log.notice('plan', notice);
       return plan;
     });
   } catch (error) {
