@@ -14,6 +14,7 @@ interface Realm {
   readonly isSecureContext?: boolean;
   /** `null`, as text, where the browser gives the page no origin of its own. */
   readonly origin?: string;
+  readonly navigator?: { readonly maxTouchPoints?: number };
   readonly Worker?: unknown;
   readonly ServiceWorkerGlobalScope?: unknown;
   readonly SharedWorkerGlobalScope?: unknown;
@@ -62,6 +63,11 @@ export function explainRefusedWorker(cause: unknown): LoadError | null {
     return new LoadError('environment_unsupported', { message, detail: { reason: 'opaque_origin' }, cause });
   }
   return null;
+}
+
+/** How many fingers the screen tells apart: 0 for none, and in workers, which are not told. */
+export function countTouchPoints(): number {
+  return realm.navigator?.maxTouchPoints ?? 0;
 }
 
 /** What relative addresses are relative to; undefined where there is no such thing. */

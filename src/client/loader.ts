@@ -13,7 +13,7 @@ import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
 import { createModelCache } from './cache.ts';
 import type { ModelCache } from './cache.ts';
-import { baseAddress, checkEnvironment, toFetchable } from './environment.ts';
+import { baseAddress, countTouchPoints, checkEnvironment, toFetchable } from './environment.ts';
 import { toNamedOrigin } from './model-source.ts';
 import type { ModelSource } from './model-source.ts';
 import { createModel } from './model.ts';
@@ -199,5 +199,6 @@ async function toRequest(model: ModelSource, options: PlanOptions, endpoint: str
     tokenizer: options.tokenizer ?? 'auto',
     simulatedLimits: options.simulatedLimits ?? null,
     offline: options.offline ?? false,
+    maxTouchPoints: countTouchPoints(),
   };
 }

@@ -28,6 +28,8 @@ export interface LoadRequest {
   readonly tokenizer: 'auto' | 'none';
   /** Take the last known commit and ask the network for nothing. */
   readonly offline: boolean;
+  /** `navigator.maxTouchPoints` of the page, which tells an iPad from a Mac; 0 where it is not known. */
+  readonly maxTouchPoints: number;
 }
 
 /**

@@ -2,10 +2,11 @@
  * Models whose tensors are larger than the GPU binds, with limits forced down: they are split, run, and compute what the
  * unsplit model computes on WebAssembly, and what transformers computed.
  */
+import { readFile } from 'node:fs/promises';
 import type { JSHandle, Page } from '@playwright/test';
 import type { Dtype, LoadPlan, Model } from '../../src/index.ts';
 import { makeLargeVocabulary } from './large-vocabulary.ts';
-import { checkpointFolder, expect, readReference, test, tryLoad } from './support.ts';
+import { checkpointFolder, expect, openApp, readReference, test, tryLoad } from './support.ts';
 
 const ID = 'test/model';
 const MIB = 2 ** 20;
@@ -120,6 +121,41 @@ test('rows that cannot be split: does_not_fit, with the numbers and the device t
   expect(failure?.detail).toMatchObject({ limitBytes: 240, elsewhere: { device: 'wasm' } });
   expect(failure?.message).toMatch(/device "wasm" fp32, q8, q4 would fit/u);
 });
+
+const WEBKIT = 'AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0';
+for (const [name, userAgent, touchPoints] of [
+  ['an iPhone', `Mozilla/5.0 (iPhone; CPU iPhone OS 18_7 like Mac OS X) ${WEBKIT} Mobile/15E148 Safari/604.1`, 5],
+  ['an iPad that says it is a Mac', `Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) ${WEBKIT} Safari/605.1.15`, 5],
+  ['a Mac', `Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) ${WEBKIT} Safari/605.1.15`, 0],
+] as const) {
+  test(`the plan keeps to what ${name} lets a page hold`, async ({ browser, baseURL, openHub }) => {
+    const folder = checkpointFolder('tiny-qwen2') ?? '';
+    const config = JSON.parse(await readFile(`${folder}/config.json`, 'utf8')) as object;
+    const files = {
+      'config.json': JSON.stringify({ ...config, max_position_embeddings: 50_000_000 }),
+      'model.safetensors': { path: `${folder}/model.safetensors` },
+    };
+    const hub = await openHub({ [ID]: { main: { files } } });
+    const context = await browser.newContext({ userAgent, baseURL: baseURL ?? '', serviceWorkers: 'block' });
+    await context.addInitScript((count) => {
+      Object.defineProperty(navigator, 'maxTouchPoints', { value: count });
+    }, touchPoints);
+    const page = await context.newPage();
+    await openApp(page);
+    const { contextTokens, contextReason } = await page.evaluate(
+      ([endpoint, id]) =>
+        window.firstlight
+          .createLoader({ hub: { endpoint } })
+          .plan(id, { device: 'wasm', dtype: 'fp32', contextTokens: 5_000_000 }),
+      [hub.endpoint, ID] as const,
+    );
+    await context.close();
+    const isIos = name !== 'a Mac';
+    expect(/iPhone or iPad has room for no more/u.test(contextReason), contextReason).toBe(isIos);
+    // Two conversations of 512 bytes a token, and the rotary tables, in what 1.5 GiB leave.
+    if (isIos) expect(2 * 512 * contextTokens).toBeLessThan(1.25 * 2 ** 30);
+  });
+}
 
 function countParts({ weights }: Pick<LoadPlan, 'weights'>, name: string): number {
   return weights.filter(({ part }) => part?.of === name).length;

@@ -19,6 +19,7 @@ import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
 import { chooseKvType, type WeightLayout } from './encoding.ts';
 import { findVocabulary } from '../texts/text-files.ts';
 import { chooseTokenizer } from './choose-tokenizer.ts';
+import { findMemoryCeiling, type PlatformFacts } from './memory-ceiling.ts';
 import { matchTensors } from './match-tensors.ts';
 import { type ReadAll, readConfig } from './read-config.ts';
 import { readTensorTable, type ReadRange } from './read-headers.ts';
@@ -35,6 +36,8 @@ export interface PlanInput {
   readonly adapter: AdapterInfo | null;
   /** Why there is no adapter, in a sentence. */
   readonly adapterAbsence?: string | null;
+  /** What the browser says about the device; left out, no ceiling of memory is known. */
+  readonly platform?: PlatformFacts;
   readonly readAll: ReadAll;
   readonly readRange: ReadRange;
   /** What the cache holds of these files; left out, nothing. */
@@ -72,11 +75,14 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
 
   const tokenizer = chooseTokenizer(snapshot, request.tokenizer ?? 'auto');
 
+  const conversations = chooseConversations(request.conversations ?? null);
   const sizings = createSizings({
     shape,
     listWeights: (...args) => blueprint.listWeights(...args),
     requestedContext: request.contextTokens,
     limits,
+    conversations,
+    ceiling: input.platform ? findMemoryCeiling(input.platform) : null,
   });
   const { sources, unused } = matchTensors(blueprint.listWeights(shape, 1), table, shape);
   const device =
@@ -108,7 +114,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     maxContextTokens: sizing.maxContextTokens,
     contextReason: sizing.context.reason,
     longestContextTokens: sizing.longestContextTokens,
-    conversations: chooseConversations(request.conversations ?? null),
+    conversations,
     kvType: chooseKvType(dtype.value),
     tokenizer: tokenizer.value,
     tokenizerReason: tokenizer.reason,

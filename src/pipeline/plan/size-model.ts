@@ -11,6 +11,7 @@ import type { DecoderShape, Device, Dtype, DtypeFit, LoadPlan } from '../../cont
 import { estimateActivationBytes } from './activations.ts';
 import { type Choice, chooseContext, type ContextRequest } from './choose-context.ts';
 import type { DeviceLimits } from './device-limits.ts';
+import type { MemoryCeiling } from './memory-ceiling.ts';
 import { layOutWeight, needsFloat16, type WeightLayout } from './encoding.ts';
 
 /** Why a dtype cannot be taken, in numbers and in words that follow "In q8 it …". */
@@ -45,7 +46,16 @@ export interface SizingInput {
   readonly listWeights: (shape: DecoderShape, tableRows: number) => readonly WeightSpec[];
   readonly requestedContext: ContextRequest;
   readonly limits: DeviceLimits | null;
+  /** Conversations whose keys and values are held at once. */
+  readonly conversations: number;
+  readonly ceiling: MemoryCeiling | null;
 }
+
+/**
+ * What the page itself, its scripts and the runtime hold under a {@link MemoryCeiling}: a tab that ran a model of 4 MB held 226
+ * to 233 MB more than an empty one (Chromium, onnxruntime-web 1.31).
+ */
+const PAGE_BYTES = 256 * 2 ** 20;
 
 /** wasm32 addresses 4 GiB, of which code, activations and the copies at the time of loading take their part. */
 const WASM_MAX_BYTES = 3.5 * 2 ** 30;
@@ -77,7 +87,8 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
   const kvBytesPerToken = 2 * shape.layerCount * layerKeyBytes;
   const bytesWithout = sumBytes(layOut(0));
   const tableRowBytes = sumBytes(layOut(1)) - bytesWithout;
-  const longest =
+  const activationBytesAtMost = estimateActivationBytes(shape, shape.maxContextTokens, valueBytes);
+  const byDevice =
     device === 'wasm'
       ? {
           tokens: Math.floor((WASM_MAX_BYTES - bytesWithout) / (kvBytesPerToken + tableRowBytes)),
@@ -87,6 +98,16 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
           tokens: Math.floor(maxBufferBytes / layerKeyBytes),
           cause: `one layer's keys take ${layerKeyBytes} bytes a token, and this GPU binds ${maxBufferBytes} at once`,
         };
+  // A cache that grows does so until an allocation fails; under a ceiling none does, and the page ends instead.
+  const { ceiling, conversations } = input;
+  const kvBytesOfAll = conversations * kvBytesPerToken;
+  const byCeiling = ceiling && {
+    tokens: Math.floor(
+      (ceiling.bytes - PAGE_BYTES - bytesWithout - activationBytesAtMost) / (kvBytesOfAll + tableRowBytes),
+    ),
+    cause: `besides the weights and the page, ${ceiling.holder} has room for no more (${kvBytesOfAll} bytes a token for ${conversations} conversations)`,
+  };
+  const longest = byCeiling && byCeiling.tokens < byDevice.tokens ? byCeiling : byDevice;
   const { context, maxContextTokens } = chooseContext(input.requestedContext, shape.maxContextTokens, {
     ...longest,
     unaskedTokens: device === 'wasm' ? Math.floor(WASM_MAX_TABLE_BYTES / tableRowBytes) : Infinity,
@@ -117,7 +138,8 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
         ? findMemoryObstacle(weightBytes + kvBytesPerToken * Math.min(minTokens, context.value))
         : null) ??
       findBufferObstacle(buffers, maxBufferBytes) ??
-      (longest.tokens >= minTokens ? null : findContextObstacle(minTokens, layerKeyBytes, maxBufferBytes)),
+      findCeilingObstacle(PAGE_BYTES + weightBytes + activationBytesAtMost + kvBytesOfAll * minTokens, ceiling) ??
+      (byDevice.tokens >= minTokens ? null : findContextObstacle(minTokens, layerKeyBytes, maxBufferBytes)),
   };
 }
 
@@ -164,6 +186,15 @@ function findMemoryObstacle(neededBytes: number): Obstacle | null {
   if (neededBytes <= WASM_MAX_BYTES) return null;
   const sentence = `takes ${neededBytes} bytes, and WebAssembly has room for ${WASM_MAX_BYTES}`;
   return { neededBytes, limitBytes: WASM_MAX_BYTES, sentence };
+}
+
+function findCeilingObstacle(neededBytes: number, ceiling: MemoryCeiling | null): Obstacle | null {
+  if (ceiling === null || neededBytes <= ceiling.bytes) return null;
+  return {
+    neededBytes,
+    limitBytes: ceiling.bytes,
+    sentence: `takes ${neededBytes} bytes with its cache, its intermediate values and the page, and ${ceiling.holder} ends a page that holds more than ${ceiling.bytes}`,
+  };
 }
 
 /** Matrices were split: what is still too large has rows too long, or too many of them. */

@@ -3,6 +3,7 @@ import type { DecoderShape, Device, Dtype } from '../../../src/contract/plan.ts'
 import { chooseContext } from '../../../src/pipeline/plan/choose-context.ts';
 import { chooseDevice, chooseDtype } from '../../../src/pipeline/plan/choose.ts';
 import { type DeviceLimits, readDeviceLimits } from '../../../src/pipeline/plan/device-limits.ts';
+import type { MemoryCeiling } from '../../../src/pipeline/plan/memory-ceiling.ts';
 import { sizeModel } from '../../../src/pipeline/plan/size-model.ts';
 import { ADAPTER, errorOf } from './made-repository.ts';
 
@@ -35,11 +36,14 @@ const sizing = (
   device: Device,
   requestedContextTokens = 512,
   shape = SHAPE,
+  ceiling: MemoryCeiling | null = null,
 ) => {
   const input = {
     shape,
     limits,
     requestedContext: requestedContextTokens,
+    conversations: 2,
+    ceiling,
     listWeights: () => [
       {
         name: 'embed',
