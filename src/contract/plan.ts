@@ -190,8 +190,8 @@ export interface PlannedLimits {
   readonly simulated: boolean;
 }
 
-/** The file that a tokenizer is made from. */
-export type TokenizerSource = 'tokenizer.json';
+/** The file that a tokenizer is made from: its own, a SentencePiece model, or byte pairs (with merges.txt). */
+export type TokenizerSource = 'tokenizer.json' | 'tokenizer.model' | 'vocab.json';
 
 /** The complete plan of a load. */
 export interface LoadPlan {

@@ -93,6 +93,16 @@ export async function readJson(
   return value;
 }
 
+/** Runs what knows no codes: whatever it throws becomes `tokenizer_invalid`. */
+export function explain<T>(read: () => T, what = ''): T {
+  try {
+    return read();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new LoadError('tokenizer_invalid', { message: `${what} ${reason}`.trim(), cause: error });
+  }
+}
+
 function invalid(
   { code }: TextKind,
   path: string,

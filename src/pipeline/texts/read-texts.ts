@@ -4,17 +4,19 @@
  * In: a repository, and what its tokenizer is made from. Out: configs, a tokenizer that is complete, and the chat templates that
  * count. Guarantees: nothing is read that is larger than any real file of its kind.
  */
-import { ERROR_SENTENCES, isLoadError, LoadError } from '../../contract/errors.ts';
+import { ERROR_SENTENCES, isLoadError } from '../../contract/errors.ts';
 import type { TokenizerSource } from '../../contract/plan.ts';
 import { completeTokenizer } from '../../formats/tokenizer/added-tokens.ts';
 import { chooseChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
+import { makeTemplate } from '../../formats/tokenizer/template-processing.ts';
 import type { TokenizerParts } from '../serve/text-tokenizer.ts';
 import { parseFixture } from '../warm-up/fixture.ts';
 import type { Fixture } from '../warm-up/fixture.ts';
-import { readBytes, readJson, readText, TEXT_KINDS } from './read-file.ts';
+import { explain, readBytes, readJson, readText, TEXT_KINDS } from './read-file.ts';
 import type { TextSource } from './read-file.ts';
+import { readVocabulary } from './read-vocabulary.ts';
 import { templateName, TEXT_PATHS } from './text-files.ts';
 
 /** See the file's header. */
@@ -42,7 +44,7 @@ export async function readTexts(
       notices.push(`${error.message.replace(`${ERROR_SENTENCES[error.code]} `, '')} It is left out.`);
       return null;
     }),
-    tokenizerSource === null ? null : readTokenizer(source, signal),
+    tokenizerSource === null ? null : readTokenizer(source, tokenizerSource, signal),
   ]);
   return { config: config ?? {}, generationConfig, tokenizer, notices };
 }
@@ -53,22 +55,30 @@ export async function readFixture(source: TextSource, vocabSize: number, signal:
   return bytes === null ? null : parseFixture(bytes, vocabSize);
 }
 
-async function readTokenizer(source: TextSource, signal: AbortSignal): Promise<TokenizerParts> {
+async function readTokenizer(source: TextSource, kind: TokenizerSource, signal: AbortSignal): Promise<TokenizerParts> {
   const readConfig = (path: string): Promise<JsonObject | null> =>
     readJson(source, path, TEXT_KINDS.tokenizerConfig, signal);
-  const [tokenizer, config, specialTokensMap, addedTokens] = await Promise.all([
-    readVocabulary(source, signal),
+  const reading = Promise.all([
     readConfig(TEXT_PATHS.tokenizerConfig),
     readConfig(TEXT_PATHS.specialTokensMap),
     readConfig(TEXT_PATHS.addedTokens),
   ]);
+  const beside = reading.then(([config, , addedTokens]) => ({ config, addedTokens }));
+  const [vocabulary, [config, specialTokensMap, addedTokens]] = await Promise.all([
+    readVocabulary(source, kind, beside, signal),
+    reading,
+  ]);
   const chatTemplates = await readChatTemplates(source, config, signal);
-  return explain(() => ({ ...completeTokenizer({ tokenizer, config, specialTokensMap, addedTokens }), chatTemplates }));
+  const parts = explain(() => completeTokenizer({ ...vocabulary, specialTokensMap, addedTokens }));
+  const { isConverted, addedTokensAreRaw } = vocabulary;
+  const tokenizer = addedTokensAreRaw ? matchRaw(parts.tokenizer) : parts.tokenizer;
+  const around = isConverted ? { post_processor: makeTemplate(tokenizer, parts.config) } : {};
+  return { tokenizer: { ...tokenizer, ...around }, config: parts.config, chatTemplates };
 }
 
-async function readVocabulary(source: TextSource, signal: AbortSignal): Promise<JsonObject> {
-  const tokenizer = await readJson(source, 'tokenizer.json', TEXT_KINDS.vocabulary, signal);
-  return tokenizer ?? {};
+function matchRaw(tokenizer: JsonObject): JsonObject {
+  const added = tokenizer['added_tokens'] as readonly JsonObject[]; // made by completeTokenizer
+  return { ...tokenizer, added_tokens: added.map((token) => ({ ...token, normalized: false })) };
 }
 
 async function readChatTemplates(
@@ -95,14 +105,4 @@ async function readChatTemplates(
       inProcessor: processor?.['chat_template'],
     }),
   );
-}
-
-/** The formats know no stages and codes. */
-function explain<T>(read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    const what = error instanceof Error ? error.message : String(error);
-    throw new LoadError('tokenizer_invalid', { message: what, cause: error });
-  }
 }

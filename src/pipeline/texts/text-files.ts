@@ -22,6 +22,8 @@ export const TEXT_PATHS = {
 /** The files that hold the vocabulary, for each kind of tokenizer, best first. */
 export const VOCABULARY_FILES: Readonly<Record<TokenizerSource, readonly string[]>> = {
   'tokenizer.json': ['tokenizer.json'],
+  'tokenizer.model': ['tokenizer.model'],
+  'vocab.json': ['vocab.json', 'merges.txt'],
 };
 
 /** Those that a server which lists nothing is asked for. It is not asked for a test: see `static-listing.ts`. */

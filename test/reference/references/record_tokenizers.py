@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import sys
@@ -12,12 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import sentencepiece
 import transformers
 from transformers import AutoTokenizer
 from transformers.processing_utils import ProcessorMixin
 from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 from .paths import TOKENIZERS
+from .tokenizer_models import TEXTS as MODEL_TEXTS
+from .tokenizer_models import byte_pairs, spm_models
 from .tokenizer_repositories import CONFIG, TEXTS, Files, base_tokenizer, template_repositories, token_repositories
 
 Json = dict[str, Any]
@@ -42,10 +46,19 @@ def record() -> dict[str, Json]:
     base = {"tokenizer.json": base_tokenizer()}
     tokens = [{"name": name, "files": files, **_tokens(base | files)} for name, files in token_repositories().items()]
     templates = [{"name": name, "files": files, **_templates(base | files)} for name, files in template_repositories().items()]
+    converted = [
+        {"name": name, "model": base64.b64encode(model).decode(), "config": config, **_spm(model, config)}
+        for name, (model, config) in spm_models().items()
+    ]
+    pairs = [
+        {"name": name, "vocab": vocab, "merges": merges, "config": config, **_byte_pairs(name, vocab, merges, config)}
+        for name, (vocab, merges, config) in byte_pairs().items()
+    ]
     versions = {"transformers": transformers.__version__}
     return {
         "added-tokens.json": {**versions, "base": base, "cases": tokens},
         "chat-templates.json": {**versions, "cases": templates},
+        "other-vocabularies.json": {**versions, "sentencePiece": converted, "bytePairs": pairs},
     }
 
 
@@ -102,6 +115,24 @@ def _tokens(files: Files) -> Json:
     }
     special = {key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
     return {"added": added, "special": special, "texts": [[text, tokenizer.encode(text)] for text in TEXTS]}
+
+
+def _spm(model: bytes, config: Json) -> Json:
+    with _folder({"tokenizer_config.json": json.dumps(config)}) as folder:
+        Path(folder, "tokenizer.model").write_bytes(model)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    own = sentencepiece.SentencePieceProcessor(model_proto=model)
+    return {
+        "texts": [[text, tokenizer.encode(text)] for text in MODEL_TEXTS],
+        "sentencePiece": [[text, own.encode(text)] for text in MODEL_TEXTS if "<" not in text],
+    }
+
+
+def _byte_pairs(name: str, vocab: str, merges: str, config: Json) -> Json:
+    files = {"vocab.json": vocab, "merges.txt": merges, "tokenizer_config.json": json.dumps(config)}
+    with _folder(files) as folder:
+        tokenizer = getattr(transformers, name).from_pretrained(folder)
+    return {"texts": [[text, tokenizer.encode(text)] for text in MODEL_TEXTS]}
 
 
 def _templates(files: Files) -> Json:

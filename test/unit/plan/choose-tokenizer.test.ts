@@ -38,6 +38,16 @@ describe('a repository without a tokenizer that can be read', () => {
   });
 });
 
+describe('a repository with several tokenizers', () => {
+  it.each<[string[], string]>([
+    [['tokenizer.model', 'tokenizer.json', 'vocab.json', 'merges.txt'], 'tokenizer.json'],
+    [['vocab.json', 'merges.txt', 'tokenizer.model'], 'tokenizer.model'],
+    [['merges.txt', 'tekken.json', 'vocab.json'], 'vocab.json'],
+  ])('%j: %s', (paths, expected) => {
+    expect(chooseTokenizer(listing(...MODEL, ...paths), 'auto').value).toBe(expected);
+  });
+});
+
 describe('a plan', () => {
   const tensors = listTensors(LLAMA_CONFIG);
   const request = { dtype: 'auto', device: 'auto', contextTokens: null } as const;
