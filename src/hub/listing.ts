@@ -36,7 +36,7 @@ export interface RevisionInfo {
  * The commit of a revision: one request.
  *
  * @throws LoadError `repository_not_found`, `repository_gated`, `unauthorized`, `revision_not_found`,
- * `listing_invalid`, `network_unreachable`, `http_status`, `aborted`
+ * `listing_invalid`, `network_unreachable`, `rate_limited`, `http_status`, `aborted`
  */
 export async function readRevision(
   access: HubAccess,

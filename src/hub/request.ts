@@ -43,7 +43,8 @@ export interface TextRequestOptions {
 /**
  * Sends one request and yields the response if its status is 2xx (or 304).
  *
- * @throws LoadError `network_unreachable`, `http_status` and the hub's own codes (see `response-error.ts`), `aborted`
+ * @throws LoadError `network_unreachable`, `rate_limited`, `http_status` and the hub's own codes (see
+ * `response-error.ts`), `aborted`
  */
 export async function requestHub(
   access: HubAccess,

@@ -95,7 +95,9 @@ function nameError(
   const quoted = said.message === null ? '' : ` The server says: "${said.message}"`;
   const notFound = {
     code: 'repository_not_found',
-    message: `Looked for ${modelId} at ${endpoint}${hasToken ? '' : ', without a token'}. Check the spelling.`,
+    message: hasToken
+      ? `Looked for ${modelId} at ${endpoint}. Check the spelling, and that the token may read private repositories.`
+      : `Looked for ${modelId} at ${endpoint}, without a token. Check the spelling.`,
   } as const;
   const noRevision = {
     code: 'revision_not_found',

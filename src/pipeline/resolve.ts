@@ -51,7 +51,7 @@ const BUNDLED_REVISION = 'main';
  * Stage 1: pins a model's revision to a commit and lists its files.
  *
  * @throws LoadError `invalid_argument`, `repository_not_found`, `repository_gated`, `unauthorized`,
- * `revision_not_found`, `listing_invalid`, `network_unreachable`, `http_status`, `not_cached`, `aborted`
+ * `revision_not_found`, `listing_invalid`, `network_unreachable`, `rate_limited`, `http_status`, `not_cached`, `aborted`
  */
 export async function resolveSnapshot(request: ResolveRequest, deps: ResolveDeps): Promise<Snapshot> {
   try {

@@ -26,8 +26,8 @@ export interface StaticRequest {
 const REVISION = 'main';
 
 /**
- * @throws LoadError `file_not_found`, `no_safetensors`, `safetensors_invalid`, `network_unreachable`, `http_status`,
- * `range_invalid`, `not_cached`, `aborted`
+ * @throws LoadError `file_not_found`, `no_safetensors`, `safetensors_invalid`, `network_unreachable`,
+ * `rate_limited`, `http_status`, `range_invalid`, `not_cached`, `aborted`
  */
 export async function resolveStatic(request: StaticRequest, deps: LastKnownDeps): Promise<Snapshot> {
   const { modelId, baseUrl, offline } = request;

@@ -39,7 +39,7 @@ const ABSENT_OR_FORBIDDEN = [...ABSENT, 403];
 
 /**
  * @throws LoadError `file_not_found` (config.json, shards), `no_safetensors`, `safetensors_invalid` (the index),
- * `network_unreachable`, `http_status`, `range_invalid`, `aborted`
+ * `network_unreachable`, `rate_limited`, `http_status`, `range_invalid`, `aborted`
  */
 export async function listStaticFiles(baseUrl: string, options: AskOptions): Promise<readonly StaticFile[]> {
   const [config] = await probeAll(baseUrl, [CONFIG], ABSENT, options);

@@ -34,7 +34,7 @@ const MAX_TEXT_BYTES = 256 * 1024 * 1024;
 /**
  * Looks for a file.
  * @param absentStatuses what this server may answer for a file that is not there
- * @throws LoadError `network_unreachable`, `http_status`, `range_invalid` (no size to be had), `aborted`
+ * @throws LoadError `network_unreachable`, `rate_limited`, `http_status`, `range_invalid` (no size to be had), `aborted`
  */
 export async function probeFile(
   url: string,

@@ -172,6 +172,14 @@ describe('one error per cause', () => {
     expect(hub.requests.entries).toHaveLength(1);
   });
 
+  test('http_status: a server that is down for an hour says when to come back, too', async () => {
+    hub.misbehave({ kinds: ['api'], fault: { type: 'status', status: 503, retryAfterSeconds: 3600 } });
+    const error = await failure(resolve({ modelId: 'acme/tiny' }));
+    expect([error.code, error.detail['retryAfterMs']]).toEqual(['http_status', 3_600_000]);
+    expect(error.message).toMatch(/It asks to wait until .*\d\d:\d\d:\d\d/);
+    expect(hub.requests.entries).toHaveLength(1);
+  });
+
   test('rate_limited: with a commit to fall back on, nobody waits', async () => {
     const known = await resolve({ modelId: 'acme/tiny' });
     hub.misbehave({ kinds: ['api'], fault: { type: 'status', status: 429, headers: { RateLimit: '"api";r=0;t=55' } } });

@@ -109,6 +109,9 @@ test.each([
   ['<https://h/a?x=1&y=2>; rel="next"', 'https://h/a?x=1&y=2'],
   ['<https://h/a>;rel=next', 'https://h/a'],
   ['<https://h/p>; rel="prev", <https://h/n>; title="a, b; c"; rel="last next"', 'https://h/n'],
+  // As the hub lists its links where large files are kept in chunks.
+  ['<https://h/xet>; rel="xet-auth", <https://h/n?cursor=a>; rel="next"', 'https://h/n?cursor=a'],
+  ['<https://h/xet>; rel="xet-auth"', null],
   ['</api?cursor=Q%3D>; rel="next"', 'https://base/api?cursor=Q%3D'],
   ['<https://h/a>; rel="prev"', null],
   ['<https://h/a>', null],
