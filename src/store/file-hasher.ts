@@ -3,12 +3,14 @@
  * hashing and writing cost about the same and would halve each other's speed.
  *
  * In: the file's bytes in order. Out: its state after a known number of bytes, and its digest. Bytes handed over are no
- * longer the caller's. Guarantees: `save` describes exactly the bytes pushed before it was called.
+ * longer the caller's. Guarantees: `save` describes exactly the bytes pushed before it was called; a worker that
+ * dies is noticed, fails the hashes that it had, and is replaced for the next one.
  */
 import { transfer, wrap } from 'comlink';
 import type { Remote } from 'comlink';
 import type { BufferPool } from '../base/buffer-pool.ts';
-import { LoadError } from '../contract/errors.ts';
+import { holdForLife, watchLife } from '../base/life-lock.ts';
+import { isLoadError, LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
 import { createStreamHash } from './hashing.ts';
 import type { StreamHash } from './hashing.ts';
@@ -20,6 +22,8 @@ export interface FileHasher {
   readonly pushedBytes: number;
   /** Of these, not hashed yet. */
   readonly pendingBytes: number;
+  /** Once this is set, nothing is hashed any more; `save` and `digest` reject with it. */
+  readonly failure: LoadError | null;
   /** Called whenever less is pending than before. */
   onDrain: (() => void) | null;
   push(bytes: Uint8Array<ArrayBuffer>): void;
@@ -38,8 +42,7 @@ export class HasherFactory {
   #keptBytes = 0;
   readonly #createWorker: () => Worker;
   readonly #buffers: BufferPool;
-  #worker: Worker | null = null;
-  #api: Remote<HashEngine> | null = null;
+  #running: { readonly api: Remote<HashEngine>; end(): void } | null = null;
   #nextId = 1;
   readonly #onFailure = new Set<(error: LoadError) => void>();
 
@@ -88,26 +91,43 @@ export class HasherFactory {
   }
 
   dispose(): void {
-    this.#worker?.terminate();
-    this.#worker = null;
-    this.#api = null;
-    this.#fail('The fetch worker was shut down.');
+    this.#end('The fetch worker was shut down.');
   }
 
   #start(): Remote<HashEngine> {
-    if (this.#api) return this.#api;
+    if (this.#running) return this.#running.api;
     const worker = this.#createWorker();
-    worker.addEventListener('error', (event) => {
-      this.#worker = null;
-      this.#api = null;
-      this.#fail(event.message);
-    });
-    this.#worker = worker;
-    this.#api = wrap<HashEngine>(worker);
-    return this.#api;
+    const api = wrap<HashEngine>(worker);
+    const watch = new AbortController();
+    const { signal } = watch;
+    const running = {
+      api,
+      end: (): void => {
+        watch.abort();
+        worker.terminate();
+      },
+    };
+    this.#running = running;
+    const onDeath = (message: string): void => {
+      if (this.#running === running) this.#end(message);
+    };
+    const onError = (event: ErrorEvent): void => {
+      event.preventDefault(); // else it counts as an error of the worker that started this one
+      onDeath(event.message);
+    };
+    worker.addEventListener('error', onError, { signal });
+    worker.addEventListener('messageerror', () => onDeath('A message could not be read.'), { signal });
+    const lifeLock = `firstlight:hash-worker:${crypto.randomUUID()}`;
+    api.start(lifeLock).then(
+      () => watchLife(lifeLock, signal, () => onDeath('Its worker ended without a word.')),
+      (error: unknown) => onDeath(String(error)),
+    );
+    return api;
   }
 
-  #fail(message: string): void {
+  #end(message: string): void {
+    this.#running?.end();
+    this.#running = null;
     const error = new LoadError('worker_died', { message: `Hashing stopped. ${message}`, retryable: true });
     for (const reject of this.#onFailure) reject(error);
     this.#onFailure.clear();
@@ -123,6 +143,11 @@ const WORKER_FROM_BYTES = 1024 * 1024;
 /** The hash worker's side: many hashes at once, by id. */
 export class HashEngine {
   readonly #hashes = new Map<number, StreamHash>();
+
+  /** Lives from now on, as {@link holdForLife} has it. */
+  start(lifeLock: string): Promise<void> {
+    return holdForLife(lifeLock);
+  }
 
   /** How many bytes the hash has seen already. */
   async open(
@@ -163,6 +188,7 @@ export class HashEngine {
 
 class LocalHasher implements FileHasher {
   readonly pendingBytes = 0;
+  readonly failure = null;
   onDrain: (() => void) | null = null;
   readonly #hash: StreamHash;
   readonly #buffers: BufferPool;
@@ -204,6 +230,7 @@ interface RemoteHasherParts {
 class RemoteHasher implements FileHasher {
   pushedBytes: number;
   pendingBytes = 0;
+  failure: LoadError | null = null;
   onDrain: (() => void) | null = null;
   readonly #api: Remote<HashEngine>;
   readonly #id: number;
@@ -218,8 +245,9 @@ class RemoteHasher implements FileHasher {
     this.#buffers = parts.buffers;
     this.#onClose = parts.onClose;
     this.pushedBytes = parts.startBytes;
-    // Whoever waits for the hash to swallow something must not wait for a dead one; `save` and `digest` then say why.
-    parts.failure.catch(() => {
+    // Whoever waits for the hash to swallow something must not wait for a dead one.
+    parts.failure.catch((error: unknown) => {
+      this.failure = isLoadError(error) ? error : new LoadError('internal', { cause: error });
       this.pendingBytes = 0;
       this.onDrain?.();
     });
@@ -228,8 +256,13 @@ class RemoteHasher implements FileHasher {
   push(bytes: Uint8Array<ArrayBuffer>): void {
     const { byteLength } = bytes;
     this.pushedBytes += byteLength;
+    if (this.failure) {
+      this.#buffers.give(bytes.buffer);
+      return;
+    }
     this.pendingBytes += byteLength;
     const settle = (buffer: unknown): void => {
+      if (this.failure) return;
       this.pendingBytes -= byteLength;
       if (buffer instanceof ArrayBuffer) this.#buffers.give(buffer);
       this.onDrain?.();

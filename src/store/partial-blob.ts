@@ -160,9 +160,11 @@ export class PartialBlob {
   /**
    * Resolves when little waits for the hash. A writer that awaits this is held back by a hash that is slower than the network,
    * instead of filling the memory.
+   * @throws LoadError `worker_died`: nothing would ever be verified, so nothing more should be fetched
    */
   async hashKeepsUp(): Promise<void> {
     while (!this.#closed && this.#hash.pendingBytes > MAX_PENDING_BYTES) await this.#hashMoved();
+    if (this.#hash.failure) throw this.#hash.failure;
   }
 
   /** Journals if enough was written since the last time; a writer that awaits this never runs far ahead of the journal. */
@@ -316,7 +318,7 @@ export class PartialBlob {
   }
 
   async #hashToEnd(): Promise<void> {
-    while (this.#hash.pushedBytes < this.#options.sizeBytes) {
+    while (this.#hash.pushedBytes < this.#options.sizeBytes && !this.#hash.failure) {
       this.#feedHash();
       await this.#hashMoved();
     }

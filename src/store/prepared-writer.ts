@@ -41,7 +41,12 @@ export class PreparedWriter {
   static async open(parts: PreparedWriterParts): Promise<PreparedWriter> {
     const hash = await createFastHash();
     const file = await parts.files.prepared.openSync(parts.content.key);
-    file.truncate(0); // what a killed tab left
+    try {
+      file.truncate(0); // what a killed tab left
+    } catch (error) {
+      file.close();
+      throw toStorageError(error, `Emptying ${parts.content.key}`);
+    }
     return new PreparedWriter(parts, file, hash);
   }
 
@@ -80,15 +85,22 @@ export class PreparedWriter {
   async discard(): Promise<void> {
     const { files, content, release } = this.#parts;
     if (this.#recorded) return;
-    if (this.#open) {
-      this.#file.truncate(0); // now, not when the browser gets round to it: whoever ran out of room waits for it
-      this.#file.close();
-      this.#open = false;
-    }
     try {
+      if (this.#open) this.#empty();
       await files.prepared.remove(content.key);
     } finally {
       release();
+    }
+  }
+
+  #empty(): void {
+    this.#open = false;
+    try {
+      this.#file.truncate(0); // now, not when the browser gets round to it: whoever ran out of room waits for it
+    } catch {
+      // On a disk that is full or failing even this may fail. The file goes all the same.
+    } finally {
+      this.#file.close();
     }
   }
 

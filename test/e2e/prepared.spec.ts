@@ -4,10 +4,11 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Page } from '@playwright/test';
+import type { Page, Worker } from '@playwright/test';
 import type { CacheEntry } from '../../src/contract/cache.ts';
 import type { Hub } from '../hub/index.ts';
 import type { FaultRule } from '../hub/misbehave.ts';
+import { ID, openTinyInWorker } from './model-worker.ts';
 import { checkpointFolder, expect, openApp, test } from './support.ts';
 
 const TINY = checkpointFolder('tiny-llama') ?? '';
@@ -272,6 +273,62 @@ test('revisions with equal weights share them; they go with the last of these', 
   const left = sum(await filesIn(app, 'prepared')) + sum(await filesIn(app, 'blobs'));
   expect(await remove(hub.commitOf('org/tiny').sha)).toBe(left);
   expect([await filesIn(app, 'prepared'), await records(app)]).toEqual([{}, []]);
+});
+
+/** Writes of one kind fail in the model worker, as on a disk that is full; null: none any more. */
+async function failWrites(worker: Worker, which: 'truncate' | 'record' | null): Promise<void> {
+  await worker.evaluate((kind) => {
+    type Method = (this: object, ...values: unknown[]) => unknown;
+    const scope = self as unknown as {
+      FileSystemSyncAccessHandle: { prototype: Record<string, Method> };
+      IDBObjectStore: { prototype: Record<string, Method> };
+      mend?: () => void;
+    };
+    const meddle = (owner: Record<string, Method>, name: string, isRefused: (values: unknown[]) => boolean): void => {
+      const original = owner[name];
+      if (!original) throw new Error(`there is no ${name}`);
+      owner[name] = function (...values) {
+        if (isRefused(values)) throw new DOMException('The disk is full.', 'QuotaExceededError');
+        return original.apply(this, values);
+      };
+      scope.mend = () => void (owner[name] = original);
+    };
+    scope.mend?.();
+    delete scope.mend;
+    if (kind === 'truncate') meddle(scope.FileSystemSyncAccessHandle.prototype, 'truncate', () => true);
+    const isPrepared = ([, key]: unknown[]): boolean => typeof key === 'string' && key.startsWith('prepared:');
+    if (kind === 'record') meddle(scope.IDBObjectStore.prototype, 'put', isPrepared);
+  }, which);
+}
+
+test('a disk that is full where prepared weights are opened costs neither a lock nor a handle', async ({
+  app,
+  openHub,
+}) => {
+  const { loader, worker } = await openTinyInWorker(app, openHub);
+  const loadQ8 = (): Promise<{ fromPrepared: number; notices: readonly string[] }> =>
+    loader.evaluate(async (it, id) => {
+      const model = await it.load(id, { device: 'wasm', dtype: 'q8' });
+      const { bytes, notices } = model.report;
+      await model.dispose();
+      return { fromPrepared: bytes.fromPrepared, notices };
+    }, ID);
+
+  await failWrites(worker, 'truncate');
+  const unkept = await loadQ8();
+  expect(unkept).toMatchObject({ fromPrepared: 0, notices: [expect.stringContaining('The disk is full.')] });
+  await expectNothingHeld(app);
+  await failWrites(worker, null);
+  // The same worker opens the same file again: nobody holds it.
+  expect(await loadQ8()).toEqual({ fromPrepared: 0, notices: [] });
+  expect(Object.keys(await filesIn(app, 'prepared'))).toHaveLength(1);
+
+  await failWrites(worker, 'record');
+  const read = await loadQ8();
+  expect(read.fromPrepared).toBeGreaterThan(0);
+  expect(read.notices).toEqual([]);
+  await expectNothingHeld(app);
+  await failWrites(worker, null);
 });
 
 test('without room a load works without; with room for one, what was prepared goes before any model does', async ({

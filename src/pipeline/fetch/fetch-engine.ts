@@ -5,6 +5,7 @@
  * data, with byte arrays transferred. Errors cross whole once both sides have called `installErrorTransfer`.
  */
 import { transfer } from 'comlink';
+import { holdForLife } from '../../base/life-lock.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
@@ -221,18 +222,6 @@ export class FetchEngine {
     if (!session) throw new LoadError('disposed', { message: 'The snapshot was closed.' });
     return session;
   }
-}
-
-/** The browser gives the lock back when this worker is gone, however it went: that is how its client notices. */
-function holdForLife(name: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    navigator.locks
-      .request(name, () => {
-        resolve();
-        return new Promise(() => undefined);
-      })
-      .catch(reject);
-  });
 }
 
 function transferBytes(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {

@@ -8,6 +8,7 @@
 import * as Comlink from 'comlink';
 import { abortedError, throwIfAborted } from '../../base/abort.ts';
 import { installErrorTransfer } from '../../base/comlink-errors.ts';
+import { watchLife } from '../../base/life-lock.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
@@ -134,9 +135,7 @@ class WorkerLink {
   async start(tuning: Partial<FetchTuning>): Promise<void> {
     const lifeLock = `firstlight:fetch-worker:${crypto.randomUUID()}`;
     await this.call((api) => api.start(tuning, lifeLock));
-    navigator.locks
-      .request(lifeLock, { signal: this.#watch.signal }, () => this.end(workerDied('It ended without a word.')))
-      .catch(() => undefined);
+    watchLife(lifeLock, this.#watch.signal, () => this.end(workerDied('It ended without a word.')));
   }
 
   async call<T>(work: (api: Comlink.Remote<FetchWorkerApi>) => Promise<T>): Promise<T> {

@@ -7,7 +7,7 @@
  */
 import type { BufferPool } from '../../base/buffer-pool.ts';
 import { cleanUpAfter } from '../../base/clean-up.ts';
-import { retry, type RetryOptions } from '../../base/retry.ts';
+import { isTransient, retry, type RetryOptions } from '../../base/retry.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
 import { BodyReader } from './body-reader.ts';
@@ -98,6 +98,8 @@ export async function transferRange(job: RangeJob): Promise<void> {
     {
       signal,
       attempts: tuning.maxAttempts,
+      // A repeated request brings no dead worker back.
+      isRetryable: (error) => isTransient(error) && !(isLoadError(error) && error.code === 'worker_died'),
       baseDelayMs: tuning.firstDelayMs,
       maxDelayMs: tuning.maxDelayMs,
       onRetry: job.onRetry,

@@ -42,7 +42,8 @@ export async function openPreparedWeights(
     const store = { files: await BlobFiles.open(), records: new CacheRecords() };
     const reader = await openPrepared(store, content.key);
     if (reader) {
-      await touchPrepared(store, reader.record);
+      // On a full disk this cannot be noted, and costs them no more than their place in the order of removal.
+      await touchPrepared(store, reader.record).catch(() => undefined);
       const source = new PreparedSource(reader, slots, onNotice);
       return { source, keeper: null, close: () => source.close(() => dropPrepared(store, content.key)) };
     }

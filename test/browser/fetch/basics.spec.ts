@@ -100,6 +100,29 @@ test('files without an announced hash are counted, hashed and recorded', async (
   await tab.expectOriginals(hub);
 });
 
+for (const end of ['closes', 'fails'] as const) {
+  test(`a hash worker that ${end} in mid-download: worker_died, and the next download has another one`, async ({
+    tab,
+    hub,
+  }) => {
+    hub.setThrottle({ bytesPerSecond: 4_000_000 });
+    const running = tab.call('download', SHARDS);
+    await expect.poll(() => sentBytes(hub)).toBeGreaterThan(1_000_000);
+    const [worker] = tab.page.workers().filter((each) => each.url().includes('hash.worker'));
+    expect(worker).toBeDefined();
+    await worker?.evaluate((how) => {
+      if (how === 'closes') self.close();
+      else setTimeout(() => reportError(new Error('out of memory')));
+    }, end);
+    hub.setThrottle({});
+    const { error } = await running;
+    expect(error).toMatchObject({ code: 'worker_died', stage: 'fetch', retryable: true });
+    await tab.expectQuiet();
+    await tab.download();
+    await tab.expectOriginals(hub);
+  });
+}
+
 test('closing a snapshot ends what it was doing; a dead fetch worker rejects what was waiting', async ({
   tab,
   hub,
