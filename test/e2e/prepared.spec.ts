@@ -316,7 +316,7 @@ test('a disk that is full where prepared weights are opened costs neither a lock
 
   await failWrites(worker, 'truncate');
   const unkept = await loadQ8();
-  expect(unkept).toMatchObject({ fromPrepared: 0, notices: [expect.stringContaining('The disk is full.')] });
+  expect(unkept).toMatchObject({ fromPrepared: 0, notices: [expect.stringContaining('for want of room')] });
   await expectNothingHeld(app);
   await failWrites(worker, null);
   // The same worker opens the same file again: nobody holds it.

@@ -133,7 +133,7 @@ test('closing a snapshot ends what it was doing; a dead fetch worker rejects wha
   await tab.call('close');
   expect((await running).error?.code).toMatch(/aborted|disposed/);
   const held = await tab.call('locks');
-  expect(held.filter((name) => !name.startsWith('firstlight:fetch-worker:'))).toEqual([]);
+  expect(held.filter((name) => !/^firstlight:(fetch|hash)-worker:/u.test(name))).toEqual([]);
 
   await tab.call('open', hub.endpoint, 'tests/shards');
   const second = tab.call('download', SHARDS);
