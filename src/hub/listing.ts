@@ -174,7 +174,7 @@ function rebase(next: string, first: string): string {
  * then the metadata's own list of names shows that files are missing.
  */
 function checkNothingHidden(paths: readonly string[], collector: FileCollector): void {
-  const missing = paths.find((path) => !collector.has(path));
+  const missing = paths.find((path) => !collector.hasSeen(path));
   if (missing === undefined) return;
   throw new LoadError('listing_invalid', {
     message:

@@ -3,7 +3,9 @@
  *
  * In: parsed JSON from a server that nobody vouches for. Out: files whose paths, sizes and hashes can be used as they
  * are. Guarantees: a path names a file below the repository and nothing else; no path twice; sizes are safe integers;
- * hashes have the right length. Whatever is not so ends in `listing_invalid`, which says which entry.
+ * hashes have the right length. An entry that is not so is passed over, and never used, where no load could need it: a
+ * submodule, a name with a backslash, a picture without a size. Where a load could need it, the listing ends in
+ * `listing_invalid`, which says which entry.
  */
 import { LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
@@ -13,6 +15,9 @@ import { hasControlCharacter, quote } from './model-id.ts';
 export const MAX_FILES = 10_000;
 
 const MAX_PATH_LENGTH = 1_024;
+
+/** What a load may read: weights, configs, tokenizers, chat templates. */
+const LOADABLE_NAME = /\.(safetensors|json|jinja)$/;
 
 /** One file of a listing. */
 export interface ListedFile {
@@ -24,6 +29,7 @@ export interface ListedFile {
 /** Collects checked files over the pages of a listing. */
 export class FileCollector {
   readonly #files = new Map<string, ListedFile>();
+  readonly #names = new Set<unknown>();
   #entryCount = 0;
 
   /** @throws LoadError `listing_invalid` */
@@ -37,20 +43,24 @@ export class FileCollector {
     return [...this.#files.values()];
   }
 
-  has(path: string): boolean {
-    return this.#files.has(path);
+  /** Whether an entry of this name has come, be it one that was passed over. */
+  hasSeen(path: string): boolean {
+    return this.#names.has(path);
   }
 
   #add(entry: unknown): void {
     const index = this.#entryCount++;
     // Folders count too: they cost as much as files do.
     if (index >= MAX_FILES) throw invalid(`it has more than ${MAX_FILES} entries`, index, entry);
-    if (!isRecord(entry)) throw invalid('an entry is not an object', index, entry);
-    if (entry['type'] === 'directory') return;
-    if (entry['type'] !== 'file') throw invalid('an entry is neither a file nor a directory', index, entry);
-    const file = readFile(entry, index);
-    if (this.#files.has(file.path)) throw invalid('a path is listed twice', index, entry);
-    this.#files.set(file.path, file);
+    if (!isRecord(entry)) return;
+    const { type, path } = entry;
+    this.#names.add(path);
+    if (type !== 'file' || findPathFault(path) !== null) return;
+    const name = path as string;
+    const file = readFacts(entry, name);
+    const fault = this.#files.has(name) ? 'a path is listed twice' : typeof file === 'string' ? file : null;
+    if (fault !== null && LOADABLE_NAME.test(name)) throw invalid(fault, index, entry);
+    if (fault === null && typeof file !== 'string') this.#files.set(name, file);
   }
 }
 
@@ -84,26 +94,26 @@ export function invalid(reason: string, index: number | null, entry: unknown): L
   });
 }
 
-function readFile(entry: Readonly<Record<string, unknown>>, index: number): ListedFile {
-  const { path, size, oid, lfs } = entry;
-  const fault = findPathFault(path);
-  if (fault !== null) throw invalid(fault, index, entry);
-  if (!isSize(size)) throw invalid('a size is not a whole number of bytes', index, entry);
+/** What is known of the file at `path`; in words, what is wrong with it. */
+function readFacts(entry: Readonly<Record<string, unknown>>, path: string): ListedFile | string {
+  const { size, oid, lfs } = entry;
+  if (!isSize(size)) return 'a size is not a whole number of bytes';
   if (lfs === undefined || lfs === null) {
-    if (!isHex(oid, 40)) throw invalid('a file has no git hash', index, entry);
-    return { path: path as string, sizeBytes: size, hash: { algorithm: 'git-sha1', hex: oid } };
+    if (!isHex(oid, 40)) return 'a file has no git hash';
+    return { path, sizeBytes: size, hash: { algorithm: 'git-sha1', hex: oid } };
   }
   // The git hash of a large file is that of its pointer: what identifies the bytes is `lfs.oid`.
-  if (!isRecord(lfs) || !isHex(lfs['oid'], 64)) throw invalid('a large file has no sha256', index, entry);
-  if (lfs['size'] !== size) throw invalid('a large file has two sizes', index, entry);
-  return { path: path as string, sizeBytes: size, hash: { algorithm: 'sha256', hex: lfs['oid'] } };
+  if (!isRecord(lfs) || !isHex(lfs['oid'], 64)) return 'a large file has no sha256';
+  if (lfs['size'] !== size) return 'a large file has two sizes';
+  return { path, sizeBytes: size, hash: { algorithm: 'sha256', hex: lfs['oid'] } };
 }
 
 function isHex(value: unknown, digits: number): value is string {
   return typeof value === 'string' && value.length === digits && /^[0-9a-f]+$/.test(value);
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+/** Whether `value` is a JSON object. */
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

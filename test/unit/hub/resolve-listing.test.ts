@@ -5,37 +5,51 @@ import { failure, files, hub, records, resolve, useHub } from './resolve-support
 
 useHub();
 
-describe('hostile listings end in listing_invalid and name the entry', () => {
+describe('hostile listings', () => {
   const oid = '0'.repeat(40);
   const entry = (path: unknown, more: object = {}) => ({ type: 'file', path, size: 1, oid, ...more });
   test.each([
-    ['a parent', entry('../evil')],
-    ['a parent within', entry('a/../../evil')],
-    ['a dot', entry('./a')],
+    ['a parent', entry('../evil.safetensors')],
+    ['a parent within', entry('a/../../evil.json')],
+    ['a dot', entry('./a.json')],
     ['absolute', entry('/etc/passwd')],
-    ['a drive', entry('C:/x')],
+    ['a drive', entry('C:/x.json')],
     ['empty', entry('')],
-    ['an empty segment', entry('a//b')],
+    ['an empty segment', entry('a//b.json')],
     ['a trailing slash', entry('a/')],
-    ['a backslash', entry('a\\..\\b')],
-    ['NUL', entry('a\u0000b')],
-    ['a line break', entry('a\nb')],
-    ['a lone surrogate', entry('a\ud800')],
+    ['a backslash', entry('a\\..\\b.json')],
+    ['NUL', entry('a\u0000b.json')],
+    ['a line break', entry('a\nb.json')],
+    ['a lone surrogate', entry('a\ud800.json')],
     ['no text', entry(7)],
     ['too long', entry('x'.repeat(2000))],
-    ['a duplicate', entry('config.json')],
-    ['a negative size', entry('x', { size: -1 })],
-    ['an unsafe size', entry('x', { size: 2 ** 53 })],
-    ['a broken size', entry('x', { size: 1.5 })],
-    ['a size in words', entry('x', { size: '1' })],
-    ['no hash', entry('x', { oid: undefined })],
-    ['a short hash', entry('x', { oid: 'abc' })],
-    ['no sha256', entry('x', { lfs: { size: 1 } })],
-    ['two sizes', entry('x', { lfs: { oid: '0'.repeat(64), size: 2 } })],
-    ['another type', { type: 'symlink', path: 'x' }],
+    ['a submodule', { type: 'submodule', path: 'vendor', oid, size: 0 }],
+    ['another type with a needed name', { type: 'symlink', path: 'tokenizer.json', oid, size: 1 }],
     ['no object', 'x'],
     ['null', null],
-  ])('%s', async (_, hostile) => {
+    ['a picture without a size', entry('x.png', { size: undefined })],
+    ['a picture without a hash', entry('x.png', { oid: 'abc' })],
+    ['a picture with two sizes', entry('x.png', { lfs: { oid: '0'.repeat(64), size: 2 } })],
+    ['a picture twice', entry('a b/ü#?%.txt')],
+  ])('an entry that no load needs, or that names nothing, is passed over and never used: %s', async (_, hostile) => {
+    await hub.addRepository('acme/hostile', { main: { files }, hostile: { entries: [hostile] } });
+    const snapshot = await resolve({ modelId: 'acme/hostile' });
+    const listed = snapshot.files.map(({ path, sizeBytes }) => [path, sizeBytes]);
+    const own = (await resolve({ modelId: 'acme/tiny' })).files.map(({ path, sizeBytes }) => [path, sizeBytes]);
+    expect(listed).toEqual(own);
+  });
+
+  test.each([
+    ['a duplicate', entry('config.json')],
+    ['a negative size', entry('x.safetensors', { size: -1 })],
+    ['an unsafe size', entry('x.safetensors', { size: 2 ** 53 })],
+    ['a broken size', entry('x.safetensors', { size: 1.5 })],
+    ['a size in words', entry('x.json', { size: '1' })],
+    ['no hash', entry('x.json', { oid: undefined })],
+    ['a short hash', entry('x.jinja', { oid: 'abc' })],
+    ['no sha256', entry('x.safetensors', { lfs: { size: 1 } })],
+    ['two sizes', entry('x.safetensors', { lfs: { oid: '0'.repeat(64), size: 2 } })],
+  ])('an entry that a load may need ends in listing_invalid, which names it: %s', async (_, hostile) => {
     await hub.addRepository('acme/hostile', { main: { files }, hostile: { entries: [hostile] } });
     const error = await failure(resolve({ modelId: 'acme/hostile' }));
     expect([error.code, error.retryable]).toEqual(['listing_invalid', false]);
