@@ -3,14 +3,14 @@
  * `scripts/write-model-index.mjs` writes.
  *
  * In: a base URL. Out: the commit and files of one bundled model, or null. Guarantees: the same checks as for a hub's
- * listing; a page without the file simply bundles nothing.
+ * listing; a page without the file bundles nothing, and neither does one whose file of that name is another program's.
  */
 import { type Fetch, platformFetch } from '../base/send.ts';
 import { isLoadError, LoadError } from '../contract/errors.ts';
 import { STALE_HEADER } from '../contract/offline.ts';
 import { isCommit } from './model-id.ts';
 import { requestText, type TextRequestOptions } from './request.ts';
-import { findPathFault, invalid, isSize, type ListedFile, MAX_FILES } from './tree-entries.ts';
+import { findPathFault, invalid, isRecord, isSize, type ListedFile, MAX_FILES } from './tree-entries.ts';
 import type { BundledModel } from '../contract/worker-api.ts';
 import { encodePath, trimTrailingSlashes } from './urls.ts';
 
@@ -36,8 +36,7 @@ export async function readBundledModel(
   options: Pick<TextRequestOptions, 'signal' | 'timeoutMs' | 'retry'>,
 ): Promise<BundledListing | null> {
   const index = await readIndex(baseUrl, fetch, options, 'fresh');
-  if (index === null || !Object.hasOwn(index, modelId)) return null;
-  return checkModel(index[modelId]);
+  return index !== null && Object.hasOwn(index, modelId) ? readModel(index[modelId]) : null;
 }
 
 /**
@@ -51,10 +50,10 @@ export async function listBundledModels(
 ): Promise<readonly BundledModel[]> {
   const { signal, fetch = platformFetch } = options;
   const index = await readIndex(baseUrl, fetch, { signal, timeoutMs: TIMEOUT_MS, retry: { attempts: 2 } }, 'kept');
-  return Object.entries(index ?? {}).map(([modelId, model]) => ({
-    modelId,
-    sizeBytes: checkModel(model).files.reduce((sum, file) => sum + file.sizeBytes, 0),
-  }));
+  return Object.entries(index ?? {}).flatMap(([modelId, entry]) => {
+    const model = readModel(entry);
+    return model ? { modelId, sizeBytes: model.files.reduce((sum, file) => sum + file.sizeBytes, 0) } : [];
+  });
 }
 
 /** Where a bundled file's bytes are. */
@@ -82,37 +81,37 @@ async function readIndex(
     if (accepted === 'fresh' && answer.response.headers.has(STALE_HEADER)) {
       throw new LoadError('network_unreachable', { message: 'This page runs from its offline copy.', retryable: true });
     }
-    const models = (parse(answer.text) as { models?: unknown } | null)?.models;
-    if (typeof models !== 'object' || models === null) throw invalid('models/index.json has no "models"', null, null);
-    return models as Readonly<Record<string, unknown>>;
+    const index = parse(answer.text);
+    const models = isRecord(index) ? index['models'] : null;
+    return isRecord(models) ? models : null;
   } catch (error) {
     // Whatever a static host answers for a missing file (404, 403 on object stores), there is no index then.
     const status = isLoadError(error) ? error.detail['status'] : undefined;
+    // Too long for an index of ours.
+    if (isLoadError(error) && error.code === 'listing_invalid') return null;
     if (typeof status === 'number' && status < 500 && isLoadError(error) && !error.retryable) return null;
     throw error;
   }
 }
 
+/** Undefined for what is no JSON. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text);
-  } catch (error) {
-    throw new LoadError('listing_invalid', { message: 'models/index.json of this page is no JSON.', cause: error });
+  } catch {
+    return undefined;
   }
 }
 
-function checkModel(model: unknown): BundledListing {
-  const { commit, files } = (typeof model === 'object' && model !== null ? model : {}) as Record<string, unknown>;
-  if (typeof commit !== 'string' || !(isCommit(commit) || /^[0-9a-f]{64}$/.test(commit))) {
-    throw invalid('a bundled model has no commit', null, null);
-  }
-  if (!Array.isArray(files) || files.length > MAX_FILES) throw invalid('a bundled model has no file list', null, null);
+/** Null for what is no model of ours. @throws LoadError `listing_invalid` for one of ours whose files cannot be used */
+function readModel(model: unknown): BundledListing | null {
+  const { commit, files } = isRecord(model) ? model : {};
+  if (typeof commit !== 'string' || !(isCommit(commit) || /^[0-9a-f]{64}$/.test(commit))) return null;
+  if (!Array.isArray(files)) return null;
+  if (files.length > MAX_FILES) throw invalid(`a bundled model has more than ${MAX_FILES} files`, null, null);
   const paths = new Set<string>();
   const checked = (files as unknown[]).map((entry, index): ListedFile => {
-    const { path, sizeBytes, sha256 } = (typeof entry === 'object' && entry !== null ? entry : {}) as Record<
-      string,
-      unknown
-    >;
+    const { path, sizeBytes, sha256 } = isRecord(entry) ? entry : {};
     const fault = findPathFault(path);
     if (fault !== null) throw invalid(fault, index, entry);
     if (paths.has(path as string)) throw invalid('a path is listed twice', index, entry);

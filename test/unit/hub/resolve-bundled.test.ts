@@ -83,21 +83,36 @@ describe('bundled models', () => {
     expect(requests).toEqual([]);
   });
 
+  const serveIndex = async (text: string): Promise<string> => {
+    await mkdir(join(root, 'other/models'), { recursive: true });
+    await writeFile(join(root, 'other/models/index.json'), text);
+    return `${baseUrl}other`;
+  };
+
   test.each([
     ['no JSON', '{'],
+    ['a list', '[{"name":"acme/tiny"}]'],
     ['no models', '{}'],
-    ['no commit', '{"models":{"a/b":{"files":[]}}}'],
-    ['no files', `{"models":{"a/b":{"commit":"${'0'.repeat(64)}"}}}`],
-    [
-      'a parent',
-      `{"models":{"a/b":{"commit":"${'0'.repeat(64)}","files":[{"path":"../x","sizeBytes":1,"sha256":"${'0'.repeat(64)}"}]}}}`,
-    ],
-    ['no hash', `{"models":{"a/b":{"commit":"${'0'.repeat(64)}","files":[{"path":"x","sizeBytes":1}]}}}`],
-  ])('listing_invalid: an index with %s', async (_, text) => {
-    await writeFile(join(root, 'index.json'), text);
-    await mkdir(join(root, 'bad/models'), { recursive: true });
-    await writeFile(join(root, 'bad/models/index.json'), text);
-    const error = await failure(resolve({ modelId: 'a/b' }, { bundledBaseUrl: `${baseUrl}bad` }));
+    ['a list of models', '{"models":[{"id":"acme/tiny"}]}'],
+    ['models without commits', '{"models":{"acme/tiny":{"files":[]}}}'],
+    ['models without files', `{"models":{"acme/tiny":{"commit":"${'0'.repeat(64)}"}}}`],
+    ['models that are words', '{"models":{"acme/tiny":"llama"}}'],
+    ['more than an index could have', `"${'x'.repeat(5 * 1024 * 1024)}"`],
+  ])("another program's models/index.json counts as none: %s", async (_, text) => {
+    const bundledBaseUrl = await serveIndex(text);
+    expect((await resolve({ modelId: 'acme/tiny' }, { bundledBaseUrl })).source).toBe('hub');
+    expect(await listBundledModels(bundledBaseUrl)).toEqual([]);
+  });
+
+  test.each([
+    ['a parent', { path: '../x', sizeBytes: 1, sha256: '0'.repeat(64) }],
+    ['no size', { path: 'x', sha256: '0'.repeat(64) }],
+    ['no hash', { path: 'x', sizeBytes: 1 }],
+    ['no object', 'x'],
+  ])('listing_invalid: an index of ours whose model has a file with %s', async (_, file) => {
+    const models = { 'a/b': { commit: '0'.repeat(64), files: [file] } };
+    const bundledBaseUrl = await serveIndex(JSON.stringify({ models }));
+    const error = await failure(resolve({ modelId: 'a/b' }, { bundledBaseUrl }));
     expect(error.code).toBe('listing_invalid');
   });
 
