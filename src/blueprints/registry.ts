@@ -6,11 +6,16 @@ import type { Blueprint } from './blueprint.ts';
 import { type Config, invalidConfig } from './config-reader.ts';
 import { llama } from './llama.ts';
 import { mistral } from './mistral.ts';
+import { findHead, findKind } from './model-kind.ts';
 import { qwen2 } from './qwen2.ts';
 
 const BLUEPRINTS: readonly Blueprint[] = [llama, mistral, qwen2];
 
-/** The blueprint that serves this config.json. @throws LoadError `config_invalid`, `unsupported_architecture` */
+/**
+ * The blueprint that serves this config.json. A decoder with another head than a language model's is refused: it would load, and
+ * answer nonsense.
+ * @throws LoadError `config_invalid`, `unsupported_architecture`
+ */
 export function findBlueprint(config: Config): Blueprint {
   const modelType = config['model_type'];
   if (typeof modelType !== 'string' || modelType === '') {
@@ -21,10 +26,14 @@ export function findBlueprint(config: Config): Blueprint {
     );
   }
   const blueprint = BLUEPRINTS.find(({ modelTypes }) => modelTypes.includes(modelType));
-  if (blueprint) return blueprint;
+  const kind = blueprint ? findHead(config) : findKind(config);
+  if (blueprint && !kind) return blueprint;
   const supported = supportedModelTypes();
+  const what = kind ? ` It is ${kind.what}. ${kind.instead}` : '';
   throw new LoadError('unsupported_architecture', {
-    message: `model_type is ${JSON.stringify(modelType)}; supported are ${supported.join(', ')}.`,
+    message: blueprint
+      ? `${JSON.stringify(config['architectures'])} has no head for text.${what}`
+      : `model_type is ${JSON.stringify(modelType)}; supported are ${supported.join(', ')}.${what}`,
     detail: { modelType, architectures: config['architectures'] ?? null, supported },
   });
 }

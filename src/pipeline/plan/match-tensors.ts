@@ -69,6 +69,20 @@ export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, s
   };
 }
 
+/** A head that gives scores, where a language model has its lm_head. */
+const OTHER_HEAD = /^(model\.)?(score|classifier|reward_head|value_head|regression_head|qa_outputs)\./;
+
+/**
+ * For a config that does not say what its model is for: a head for scores, and none for text.
+ * @throws LoadError `unsupported_architecture`
+ */
+export function refuseOtherHead(table: TensorTable): void {
+  const heads = [...table.keys()].filter((name) => OTHER_HEAD.test(name));
+  if (heads.length === 0 || table.has('lm_head.weight')) return;
+  const what = 'The checkpoint has a head that gives scores, as classifiers and reward models have, and none for text';
+  throw fault('unsupported_architecture', what, heads, { names: heads });
+}
+
 /** Canonical name → name in this checkpoint: the one naming under which all are found, else the canonical one. */
 export function findNaming(specs: readonly WeightSpec[], table: TensorTable): (name: string) => string {
   const namings: readonly ((name: string) => string)[] = [

@@ -8,6 +8,7 @@
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import type { Blueprint, WeightSpec } from '../../blueprints/blueprint.ts';
+import { claimsToWriteText } from '../../blueprints/model-kind.ts';
 import { findBlueprint } from '../../blueprints/registry.ts';
 import type { FileStatus } from '../../contract/cache.ts';
 import type { AdapterInfo, LoadRequest } from '../../contract/load.ts';
@@ -20,9 +21,10 @@ import { chooseKvType, type WeightLayout } from './encoding.ts';
 import { findVocabulary } from '../texts/text-files.ts';
 import { chooseTokenizer } from './choose-tokenizer.ts';
 import { findMemoryCeiling, type PlatformFacts } from './memory-ceiling.ts';
-import { matchTensors } from './match-tensors.ts';
+import { matchTensors, refuseOtherHead } from './match-tensors.ts';
 import { type ReadAll, readConfig } from './read-config.ts';
 import { readTensorTable, type ReadRange } from './read-headers.ts';
+import { refuseOtherKinds } from './repository-kind.ts';
 import { type ModelSizing, sizeModel, type SizingInput, toDtypeFit, toPlannedLimits } from './size-model.ts';
 import { cutSources } from './split-rows.ts';
 import { settleTying } from './tied-head.ts';
@@ -47,9 +49,10 @@ export interface PlanInput {
 
 /**
  * Plans a load.
- * @throws LoadError `file_not_found`, `config_invalid`, `unsupported_architecture`, `no_safetensors`, `safetensors_invalid`,
- * `tensor_missing`, `tensor_shape_mismatch`, `tokenizer_unsupported`, `unsupported_dtype`, `no_adapter`, `does_not_fit`,
- * `invalid_argument`, `aborted`, and what the readers throw
+ * @throws LoadError `adapter_repository`, `unsupported_format`, `lfs_pointer`, `file_not_found`, `config_invalid`,
+ * `unsupported_architecture`, `no_safetensors`, `safetensors_invalid`, `tensor_missing`, `tensor_shape_mismatch`,
+ * `tokenizer_unsupported`, `unsupported_dtype`, `no_adapter`, `does_not_fit`, `invalid_argument`, `aborted`, and what the readers
+ * throw
  */
 export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const { snapshot, request, signal } = input;
@@ -57,17 +60,25 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const limits = readDeviceLimits(input.adapter, request.simulatedLimits);
   const requestedDevice = chooseDevice(request.device, limits, input.adapterAbsence);
 
+  await refuseOtherKinds(snapshot, input.readAll);
+  throwIfAborted(signal);
+
   // At once, because it is round trips that take the time; but what is wrong with the config is said first.
   const failed = new AbortController();
   const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
   const readingTable = readTensorTable(snapshot, input.readAll, input.readRange, either);
   readingTable.catch(() => undefined);
-  const { blueprint, shape: statedShape } = await readShape(input).catch((error: unknown) => {
+  const {
+    config,
+    blueprint,
+    shape: statedShape,
+  } = await readShape(input).catch((error: unknown) => {
     failed.abort(error);
     throw error;
   });
   throwIfAborted(signal);
   const table = await readingTable;
+  if (!claimsToWriteText(config)) refuseOtherHead(table);
   throwIfAborted(signal);
   const statedSpecs = blueprint.listWeights(statedShape, 1);
   const { shape, notices } = await settleTying(statedShape, statedSpecs, table, input.readRange, signal);
@@ -143,15 +154,15 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   };
 }
 
-async function readShape({
-  snapshot,
-  request,
-  readAll,
-}: PlanInput): Promise<{ blueprint: Blueprint; shape: DecoderShape }> {
+async function readShape({ snapshot, request, readAll }: PlanInput): Promise<{
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly blueprint: Blueprint;
+  readonly shape: DecoderShape;
+}> {
   const tokenizer = request.tokenizer === 'none' ? null : findVocabulary(snapshot);
   const config = await readConfig(snapshot, readAll, tokenizer);
   const blueprint = findBlueprint(config);
-  return { blueprint, shape: blueprint.readShape(config) };
+  return { config, blueprint, shape: blueprint.readShape(config) };
 }
 
 type Sizings = (device: Device, dtype: Dtype) => ModelSizing;

@@ -2,7 +2,8 @@
  * Which safetensors files make the checkpoint, and what is in them: kilobytes by range request.
  *
  * In: a snapshot and a range reader. Out: every tensor with its file. Guarantees: a header is fetched only after its length
- * was found believable; several files are read at once; a tensor that two files claim is refused.
+ * was found believable; several files are read at once; of two files that hold a tensor the index decides, and without an index
+ * it is refused.
  */
 import { forEachConcurrent } from '../../base/concurrency.ts';
 import { LoadError } from '../../contract/errors.ts';
@@ -16,6 +17,7 @@ import {
 import { refuseLfsPointer } from '../../formats/lfs-pointer.ts';
 import { parseWeightsIndex } from '../../formats/weights-index.ts';
 import { type ReadAll, readIndexBytes } from './read-config.ts';
+import { chooseWeightFiles, findCompleteSet, nameSome } from './weight-files.ts';
 
 /** The bytes `[start, end)` of a file of the snapshot. */
 export type ReadRange = (path: string, start: number, end: number) => Promise<Uint8Array>;
@@ -28,27 +30,11 @@ export interface LocatedTensor extends SafetensorsTensor {
 /** A checkpoint's tensors by name. */
 export type TensorTable = ReadonlyMap<string, LocatedTensor>;
 
-const SINGLE_FILE = 'model.safetensors';
-const INDEX_FILE = 'model.safetensors.index.json';
-
-/** Shards of a repository that lost its index. */
-const SHARD_NAME = /^model-\d+-of-\d+\.safetensors$/;
-
 /** One request fetches the length and most headers whole; a longer header costs a second one. */
 const FIRST_READ_BYTES = 64 * 2 ** 10;
 
 /** Headers are small and latency rules: a few at a time, as browsers allow per host. */
 const CONCURRENT_FILES = 4;
-
-/** Weights that we do not read, by the end of their names, in the words of their users. */
-const OTHER_FORMATS: readonly (readonly [string, RegExp])[] = [
-  ['PyTorch', /\.(bin|pt|pth)$/],
-  ['GGUF', /\.gguf$/],
-  ['ONNX', /\.onnx(_data)?$/],
-  ['TensorFlow', /\.(h5|tflite)$/],
-  ['Flax', /\.msgpack$/],
-  ['safetensors under other names', /\.safetensors$/],
-];
 
 /**
  * The tensors of the snapshot's checkpoint.
@@ -61,7 +47,7 @@ export async function readTensorTable(
   readRange: ReadRange,
   signal: AbortSignal | undefined,
 ): Promise<TensorTable> {
-  const files = await listWeightFiles(snapshot, readAll);
+  const { files, shardByTensor } = await listShards(snapshot, readAll);
   const tensorsByFile = new Map<string, readonly SafetensorsTensor[]>();
   await forEachConcurrent(
     files,
@@ -72,44 +58,54 @@ export async function readTensorTable(
     signal,
   );
 
-  const table = new Map<string, LocatedTensor>();
+  const holders = new Map<string, LocatedTensor[]>();
   for (const { path } of files) {
     for (const tensor of tensorsByFile.get(path) ?? []) {
-      const other = table.get(tensor.name);
-      if (other) throw inTwoFiles(tensor.name, other.file, path);
-      table.set(tensor.name, { ...tensor, file: path });
+      const located = { ...tensor, file: path };
+      const others = holders.get(tensor.name);
+      if (others) others.push(located);
+      else holders.set(tensor.name, [located]);
     }
+  }
+  const table = new Map<string, LocatedTensor>();
+  for (const [name, [first, second, ...more]] of holders) {
+    if (!first) continue;
+    // Where several shards hold a tensor, the index says which one counts.
+    const named = second && [first, second, ...more].find(({ file }) => file === shardByTensor?.get(name));
+    if (second && !named) throw inTwoFiles(name, first.file, second.file);
+    table.set(name, named ?? first);
   }
   return table;
 }
 
 /** The index, where it is what says which files make the checkpoint. */
-export function findIndex({ files }: Pick<Snapshot, 'files'>): SnapshotFile | undefined {
-  const isSingle = files.some(({ path }) => path === SINGLE_FILE);
-  return isSingle ? undefined : files.find(({ path }) => path === INDEX_FILE);
+export function findIndex({ files }: Pick<Snapshot, 'files'>): SnapshotFile | null {
+  return chooseWeightFiles(files)?.index ?? null;
 }
 
-/** In the order of transformers' from_pretrained: the single file first, then the index. */
-async function listWeightFiles(snapshot: Snapshot, readAll: ReadAll): Promise<readonly SnapshotFile[]> {
-  const byPath = new Map(snapshot.files.map((file) => [file.path, file]));
-  const single = byPath.get(SINGLE_FILE);
-  if (single) return [single];
-  const index = findIndex(snapshot);
-  if (!index) {
-    const shards = snapshot.files.filter(({ path }) => SHARD_NAME.test(path));
-    if (shards.length === 0) throw noSafetensors(snapshot);
-    return shards.sort((a, b) => (a.path < b.path ? -1 : 1));
-  }
+interface Shards {
+  readonly files: readonly SnapshotFile[];
+  /** Which shard holds a tensor, by the index; null where there is no index. */
+  readonly shardByTensor: ReadonlyMap<string, string> | null;
+}
 
-  const { shards } = parseWeightsIndex(await readIndexBytes(index, readAll), INDEX_FILE);
+async function listShards({ files, modelId }: Snapshot, readAll: ReadAll): Promise<Shards> {
+  const chosen = chooseWeightFiles(files);
+  if (!chosen) throw new LoadError('no_safetensors', { detail: { modelId } });
+  const { index } = chosen;
+  if (index === null) return { files: chosen.files, shardByTensor: null };
+
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const { shards, shardByTensor } = parseWeightsIndex(await readIndexBytes(index, readAll), index.path);
   const missing = shards.filter((path) => !byPath.has(path));
-  if (missing.length > 0) {
-    throw new LoadError('file_not_found', {
-      message: `${INDEX_FILE} names files that are not there: ${missing.join(', ')}.`,
-      detail: { files: missing, index: INDEX_FILE },
-    });
-  }
-  return shards.flatMap((path) => byPath.get(path) ?? []);
+  if (missing.length === 0) return { files: shards.flatMap((path) => byPath.get(path) ?? []), shardByTensor };
+  // An index that was left behind when the shards were cut anew.
+  const complete = findCompleteSet(files);
+  if (complete) return { files: complete, shardByTensor: null };
+  throw new LoadError('file_not_found', {
+    message: `${index.path} names ${missing.length} files that are not there: ${nameSome(missing)}.`,
+    detail: { files: missing, index: index.path },
+  });
 }
 
 async function readHeader(
@@ -135,18 +131,6 @@ async function readExactly(readRange: ReadRange, path: string, start: number, en
     message: `${path}: bytes ${start} to ${end} were asked for, ${bytes.length} came.`,
     detail: { file: path, start, end, receivedBytes: bytes.length },
   });
-}
-
-function noSafetensors(snapshot: Snapshot): LoadError {
-  const seen = OTHER_FORMATS.flatMap(([format, pattern]) => {
-    const files = snapshot.files.map(({ path }) => path).filter((path) => pattern.test(path));
-    return files.length > 0 ? [{ format, files }] : [];
-  });
-  const message =
-    seen.length > 0
-      ? `It has weights as ${seen.map(({ format }) => format).join(', ')}; ${SINGLE_FILE} or ${INDEX_FILE} is needed.`
-      : `Neither ${SINGLE_FILE} nor ${INDEX_FILE} is among its ${snapshot.files.length} files.`;
-  return new LoadError('no_safetensors', { message, detail: { modelId: snapshot.modelId, seen } });
 }
 
 function inTwoFiles(tensor: string, first: string, second: string): LoadError {

@@ -2,13 +2,14 @@
  * Stage 1 for a folder on this computer: a snapshot of what lies in it, and the files to be read in place.
  *
  * In: a directory handle, or files with paths. Out: a snapshot and its files. Guarantees: names, sizes and times are read,
- * never contents; nothing is copied and nothing recorded; the commit changes when a name, a size or a time does.
+ * never contents (but for the branch of a Hugging Face cache); nothing is copied and nothing recorded; the commit changes when a name, a size or a time does.
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import { forEachConcurrent } from '../../base/concurrency.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { MAX_FOLDER_FILES } from '../../contract/snapshot.ts';
 import type { LocalFile, ModelOrigin, Snapshot } from '../../contract/snapshot.ts';
+import { findCachedSnapshot } from './hub-cache.ts';
 import { hashIdentity } from './identity.ts';
 import { LocalFiles } from './local-files.ts';
 import type { OpenedFile } from './local-files.ts';
@@ -35,10 +36,16 @@ export async function openLocalFolder(
 ): Promise<LocalRepository> {
   throwIfAborted(signal);
   const found = 'kind' in folder ? await listHandle(folder, signal) : folder.map(toFound);
-  const root = findModelRoot(
-    found.map(({ path }) => path),
-    name,
-  );
+  const paths = found.map(({ path }) => path);
+  const readText = async (wanted: string): Promise<string> => {
+    const { path, file, reopen } = found.find((one) => one.path === wanted) ?? {
+      path: wanted,
+      file: null,
+      reopen: null,
+    };
+    return (file ?? (await openHandle(path, reopen))).text();
+  };
+  const root = (await findCachedSnapshot(paths, name, readText)) ?? findModelRoot(paths, name);
   const prefix = root === '' ? '' : `${root}/`;
   const files = new Map<string, OpenedFile>();
   const members = found.filter(({ path }) => path.startsWith(prefix));

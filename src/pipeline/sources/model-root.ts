@@ -1,12 +1,16 @@
 /**
  * Which folder of a folder is the model. Pure.
  *
- * In: paths below the chosen folder. Out: the root, `''` for the chosen folder itself. Guarantees: config.json lies in it;
- * where several folders could be meant, nothing is guessed.
+ * In: paths below the chosen folder. Out: the root, `''` for the chosen folder itself. Guarantees: config.json lies in it, or what tells that it is
+ * no model; where several folders could be meant, nothing is guessed.
  */
 import { LoadError } from '../../contract/errors.ts';
+import { isKnownKind } from '../plan/repository-kind.ts';
 
 const CONFIG = 'config.json';
+
+/** What stands in its place in folders that are no model: the plan says what they are. */
+const OTHER_MARKERS = ['adapter_config.json', 'model_index.json'];
 
 /** More are counted, not named. */
 const MAX_NAMED_ROOTS = 20;
@@ -17,10 +21,11 @@ const MAX_NAMED_ROOTS = 20;
  * @throws LoadError `file_not_found`, `invalid_argument` (reason `several_models`)
  */
 export function findModelRoot(paths: readonly string[], folderName: string): string {
-  const folders = paths.filter((path) => path === CONFIG || path.endsWith(`/${CONFIG}`)).map(toFolder);
-  const roots = folders.filter((folder) => !folders.some((other) => folder !== other && isBelow(folder, other))).sort();
+  const [named, ...others] = [CONFIG, ...OTHER_MARKERS].map((marker) => findRoots(paths, marker));
+  const roots = named?.length ? named : (others.find((folders) => folders.length > 0) ?? []);
   const [root] = roots;
   if (root === undefined) {
+    if (isKnownKind(paths)) return ''; // weights of another format, without any config
     throw new LoadError('file_not_found', {
       message: `Neither "${folderName}" nor a folder in it holds a config.json (${paths.length} files were seen).`,
       detail: { path: CONFIG, folder: folderName, fileCount: paths.length },
@@ -34,6 +39,11 @@ export function findModelRoot(paths: readonly string[], folderName: string): str
     });
   }
   return root;
+}
+
+function findRoots(paths: readonly string[], marker: string): readonly string[] {
+  const folders = paths.filter((path) => path === marker || path.endsWith(`/${marker}`)).map(toFolder);
+  return folders.filter((folder) => !folders.some((other) => folder !== other && isBelow(folder, other))).sort();
 }
 
 function toFolder(path: string): string {

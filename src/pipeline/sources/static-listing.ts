@@ -9,7 +9,9 @@ import { LoadError } from '../../contract/errors.ts';
 import { parseWeightsIndex } from '../../formats/weights-index.ts';
 import { encodePath } from '../../hub/urls.ts';
 import type { AskOptions } from '../last-known.ts';
+import { INDEX_FILE, nameSome, SINGLE_FILE } from '../plan/weight-files.ts';
 import { USUAL_TEXTS } from '../texts/text-files.ts';
+import { completeSet, isFirstShard, OTHER_CONFIGS, OTHER_FORMATS, OTHER_WEIGHTS } from './static-guesses.ts';
 import { probeFile, readSmallFile } from './static-probe.ts';
 import type { FileKind, FoundFile } from './static-probe.ts';
 
@@ -20,8 +22,6 @@ export interface StaticFile extends FoundFile {
 }
 
 const CONFIG = 'config.json';
-const SINGLE_FILE = 'model.safetensors';
-const INDEX_FILE = 'model.safetensors.index.json';
 const TOKENIZER = 'tokenizer.json';
 
 /** Asked for where there is no tokenizer.json: what else it could be made from, or why it cannot be made. */
@@ -44,6 +44,9 @@ const ABSENT_OR_FORBIDDEN = [...ABSENT, 403];
 export async function listStaticFiles(baseUrl: string, options: AskOptions): Promise<readonly StaticFile[]> {
   const [config] = await probeAll(baseUrl, [CONFIG], ABSENT, options);
   if (!config) {
+    // What is no model, but has a name: the plan says it.
+    const others = await probeAll(baseUrl, OTHER_CONFIGS, ABSENT, options);
+    if (others.length > 0) return others;
     throw new LoadError('file_not_found', {
       message: `There is no ${CONFIG} at ${baseUrl}/. Give the address of the folder that holds it.`,
       detail: { path: CONFIG, baseUrl },
@@ -57,30 +60,43 @@ export async function listStaticFiles(baseUrl: string, options: AskOptions): Pro
   const others = hasTokenizer ? [] : await probeAll(baseUrl, OTHER_TOKENIZERS, ABSENT_OR_FORBIDDEN, options);
   const texts = [...found.filter((file) => file !== single && file !== index), ...others];
   if (single) return [config, single, ...texts];
-  if (!index) {
-    throw new LoadError('no_safetensors', {
-      message: `Neither ${SINGLE_FILE} nor ${INDEX_FILE} is at ${baseUrl}/.`,
-      detail: { baseUrl },
-    });
-  }
-  return [config, index, ...(await findShards(baseUrl, index, options)), ...texts];
+  if (index) return [config, index, ...(await findShards(baseUrl, index, options)), ...texts];
+  const weights = await findOtherWeights(baseUrl, options);
+  if (weights.length > 0) return [config, ...weights, ...texts];
+  throw new LoadError('no_safetensors', {
+    message: `Neither ${SINGLE_FILE} nor ${INDEX_FILE} is at ${baseUrl}/, nor weights under another usual name.`,
+    detail: { baseUrl },
+  });
+}
+
+/** Weights under names that are not asked for at first; those that cannot be loaded, too, so that they can be named. */
+async function findOtherWeights(baseUrl: string, options: AskOptions): Promise<readonly StaticFile[]> {
+  const [first] = await probeAll(baseUrl, OTHER_WEIGHTS, ABSENT_OR_FORBIDDEN, options);
+  if (!first) return probeAll(baseUrl, OTHER_FORMATS, ABSENT_OR_FORBIDDEN, options);
+  if (first.path.endsWith('.json')) return [first, ...(await findShards(baseUrl, first, options))];
+  return probeAll(baseUrl, completeSet(first.path), ABSENT_OR_FORBIDDEN, options);
 }
 
 async function findShards(baseUrl: string, index: StaticFile, options: AskOptions): Promise<readonly StaticFile[]> {
-  const { shards } = parseWeightsIndex(await readSmallFile(index.url, options), INDEX_FILE);
+  const { shards } = parseWeightsIndex(await readSmallFile(index.url, options), index.path);
   if (shards.length > MAX_SHARDS) {
     throw new LoadError('safetensors_invalid', {
-      message: `${INDEX_FILE} names ${shards.length} files; the limit is ${MAX_SHARDS}.`,
-      detail: { reason: 'index_too_large', file: INDEX_FILE },
+      message: `${index.path} names ${shards.length} files; the limit is ${MAX_SHARDS}.`,
+      detail: { reason: 'index_too_large', file: index.path },
     });
   }
   const found = await probeAll(baseUrl, shards, ABSENT_OR_FORBIDDEN, options);
   const present = new Set(found.map(({ path }) => path));
   const missing = shards.filter((path) => !present.has(path));
   if (missing.length === 0) return found;
+  // An index that was left behind when the shards were cut anew.
+  const [first] = await probeAll(baseUrl, OTHER_WEIGHTS.filter(isFirstShard), ABSENT_OR_FORBIDDEN, options);
+  const set = first ? completeSet(first.path) : [];
+  const complete = await probeAll(baseUrl, set, ABSENT_OR_FORBIDDEN, options);
+  if (complete.length > 0 && complete.length === set.length) return complete;
   throw new LoadError('file_not_found', {
-    message: `${INDEX_FILE} names files that are not at ${baseUrl}/: ${missing.join(', ')}.`,
-    detail: { files: missing, index: INDEX_FILE, baseUrl },
+    message: `${index.path} names ${missing.length} files that are not at ${baseUrl}/: ${nameSome(missing)}.`,
+    detail: { files: missing, index: index.path, baseUrl },
   });
 }
 

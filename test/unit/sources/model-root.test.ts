@@ -25,6 +25,14 @@ describe('the model is the folder that holds config.json', () => {
     expect(find(...paths)).toBe(root);
   });
 
+  test.each([
+    ['an adapter', ['run/adapter_config.json', 'run/adapter_model.safetensors'], 'run'],
+    ['a pipeline of models', ['pipe/model_index.json', 'pipe/unet/diffusion_pytorch_model.safetensors'], 'pipe'],
+    ['weights of another format', ['quantised/model-Q4_K_M.gguf', 'README.md'], ''],
+  ])('or what tells that it is no model: %s', (_, paths, root) => {
+    expect(find(...paths)).toBe(root);
+  });
+
   test('several side by side: all are named, none is guessed', () => {
     expect(refusal('b/config.json', 'a/config.json', 'a/x/config.json', 'ab/config.json')).toMatchObject({
       code: 'invalid_argument',

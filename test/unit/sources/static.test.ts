@@ -1,5 +1,5 @@
 /** Stage 1 for static servers, over real HTTP: what is found, how large it is, and what is not believed. */
-import { cp, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename as renameFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -135,6 +135,53 @@ describe('the list is derived, with true sizes', () => {
   });
 });
 
+describe('what is not under its usual name', () => {
+  const paths = async (): Promise<string[]> => (await resolve()).files.map(({ path }) => path);
+  const rename = (from: string, to: string): Promise<void> => renameFile(join(folder, from), join(folder, to));
+  const INDEX = 'model.safetensors.index.json';
+
+  test('a set of shards whose index is lost is found by its first shard', async () => {
+    await rm(join(folder, INDEX));
+    await serve();
+    expect(await paths()).toEqual(['config.json', ...SHARDS, 'generation_config.json', 'tokenizer.json']);
+  });
+
+  test('of an incomplete set the plan names what is missing', async () => {
+    await rm(join(folder, INDEX));
+    await rm(join(folder, SHARDS[1] ?? ''));
+    await serve();
+    const found = await paths();
+    expect(found).toContain(SHARDS[0]);
+    expect(found).not.toContain(SHARDS[1]);
+  });
+
+  test('a complete set stands in for one that an old index names', async () => {
+    const index = { weight_map: { a: 'model-00001-of-00003.safetensors', b: 'model-00002-of-00003.safetensors' } };
+    await writeFile(join(folder, INDEX), JSON.stringify(index));
+    await serve();
+    expect(await paths()).toEqual(expect.arrayContaining([INDEX, ...SHARDS]));
+  });
+
+  test('a variant is taken where nothing else is there', async () => {
+    await rm(join(folder, INDEX));
+    await rename(SHARDS[0] ?? '', 'model.fp16.safetensors');
+    await rm(join(folder, SHARDS[1] ?? ''));
+    await serve();
+    expect(await paths()).toContain('model.fp16.safetensors');
+  });
+
+  test('an adapter, a pipeline and weights of another format are found, so that the plan can name them', async () => {
+    for (const file of [INDEX, ...SHARDS]) await rm(join(folder, file));
+    await writeFile(join(folder, 'pytorch_model.bin'), 'x');
+    await serve();
+    expect(await paths()).toContain('pytorch_model.bin');
+    await rename('config.json', 'adapter_config.json');
+    expect(await paths()).toEqual(['adapter_config.json']);
+    await rename('adapter_config.json', 'model_index.json');
+    expect(await paths()).toEqual(['model_index.json']);
+  });
+});
+
 describe('versions', () => {
   test('the same files are the same commit; a new ETag is another commit and other blobs', async () => {
     await serve();
@@ -186,7 +233,7 @@ describe('typed errors', () => {
   });
 
   test('no_safetensors', async () => {
-    await rm(join(folder, 'model.safetensors.index.json'));
+    for (const file of ['model.safetensors.index.json', ...SHARDS]) await rm(join(folder, file));
     await serve({ missing: 'page' });
     expect(await failure(resolve())).toMatchObject({ code: 'no_safetensors' });
   });

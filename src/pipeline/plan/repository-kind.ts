@@ -1,0 +1,113 @@
+/**
+ * What a repository is, where it is no checkpoint that can be loaded here: told by the names of its files, before anything of
+ * it is read.
+ *
+ * In: a snapshot. Out: nothing, or an error that says what the repository is, what it lacks and what would do instead.
+ */
+import { LoadError } from '../../contract/errors.ts';
+import type { Snapshot } from '../../contract/snapshot.ts';
+import { readJsonObject } from '../../formats/repository-json.ts';
+import type { ReadAll } from './read-config.ts';
+import { chooseWeightFiles, nameSome } from './weight-files.ts';
+
+const ADAPTER_CONFIG = 'adapter_config.json';
+
+/** Repositories that other libraries make: a file that only they have at the top, what they are, what would do. */
+const OTHER_KINDS: readonly { readonly marker: string; readonly what: string; readonly instead: string }[] = [
+  {
+    marker: 'model_index.json',
+    what: 'a pipeline for diffusers, which makes images, video or sound of several models',
+    instead: 'Load a chat model.',
+  },
+  {
+    marker: 'modules.json',
+    what: 'an encoder for sentence-transformers, which makes embeddings and no text',
+    instead: 'Load the chat model that it was made from, where there is one.',
+  },
+];
+
+const OTHER_SAFETENSORS = 'safetensors under other names';
+
+/** Weights that are not read here, by the end of their names, in the words of their users. */
+const OTHER_FORMATS: readonly (readonly [string, RegExp])[] = [
+  ['OpenVINO', /(^|\/)openvino[^/]*\.(bin|xml)$/],
+  ['PyTorch', /\.(bin|pt|pth|ckpt)$/],
+  ['GGUF', /\.gguf$/],
+  ['ONNX', /\.onnx(_data)?$/],
+  ['TensorFlow', /\.(h5|tflite|litertlm|task)$/],
+  ['Flax', /\.msgpack$/],
+  ['NumPy', /\.npz$/],
+  [OTHER_SAFETENSORS, /\.safetensors$/],
+];
+
+/** Small files that end like weights. */
+const NO_WEIGHTS = /(^|\/)(training_args|optimizer|scheduler|rng_state[^/]*|scaler)\.(bin|pt|pth)$/;
+
+/** Whether files without a config.json are of a kind that {@link refuseOtherKinds} can name. */
+export function isKnownKind(paths: readonly string[]): boolean {
+  return seeFormats(paths).some(({ format }) => format !== OTHER_SAFETENSORS);
+}
+
+/**
+ * @throws LoadError `adapter_repository`, `unsupported_format`, `no_safetensors`, `file_not_found` (shards), and what reading
+ * `adapter_config.json` throws
+ */
+export async function refuseOtherKinds(snapshot: Snapshot, readAll: ReadAll): Promise<void> {
+  const paths = snapshot.files.map(({ path }) => path);
+  const weights =
+    paths.includes('config.json') || !paths.includes(ADAPTER_CONFIG) ? chooseWeightFiles(snapshot.files) : null;
+  // A merged model may keep the adapter's config beside its weights; without weights of its own, it is the adapter.
+  if (weights === null && paths.includes(ADAPTER_CONFIG)) {
+    throw adapterError(snapshot, readJsonObject(await readAll(ADAPTER_CONFIG), ADAPTER_CONFIG));
+  }
+  for (const { marker, what, instead } of OTHER_KINDS) {
+    if (!paths.includes(marker)) continue;
+    throw new LoadError('unsupported_format', {
+      message: `${snapshot.modelId} is ${what} (it has a ${marker}). ${instead}`,
+      detail: { modelId: snapshot.modelId, file: marker, kind: what },
+    });
+  }
+  // Without any file of a known kind, the missing config.json is the better news.
+  if (weights === null && (paths.includes('config.json') || isKnownKind(paths))) {
+    throw noSafetensors(snapshot.modelId, paths);
+  }
+}
+
+function adapterError({ modelId }: Snapshot, config: Readonly<Record<string, unknown>>): LoadError {
+  const named = config['base_model_name_or_path'];
+  const base = typeof named === 'string' && named !== '' ? named : null;
+  const type = typeof config['peft_type'] === 'string' ? config['peft_type'] : null;
+  const which = base === null ? 'of a base model that its adapter_config.json does not name' : `of ${base}`;
+  return new LoadError('adapter_repository', {
+    message:
+      `${modelId} is an adapter${type === null ? '' : ` (${type})`} ${which}. Load ${base ?? 'its base model'} instead, or merge ` +
+      'the two once in Python: PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(folder).',
+    detail: { modelId, baseModel: base, adapterType: type },
+  });
+}
+
+function seeFormats(paths: readonly string[]): { format: string; files: string[] }[] {
+  const left = new Set(paths.filter((path) => !NO_WEIGHTS.test(path)));
+  return OTHER_FORMATS.flatMap(([format, pattern]) => {
+    const files = [...left].filter((path) => pattern.test(path));
+    for (const file of files) left.delete(file);
+    return files.length > 0 ? [{ format, files }] : [];
+  });
+}
+
+/** How the same weights come as safetensors. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  GGUF: 'Load the repository that the GGUF files were made from.',
+  PyTorch:
+    'Convert it once in Python: AutoModelForCausalLM.from_pretrained(model).save_pretrained(folder) writes safetensors.',
+};
+
+function noSafetensors(modelId: string, paths: readonly string[]): LoadError {
+  const seen = seeFormats(paths);
+  const [first] = seen;
+  const message = first
+    ? `${modelId} has its weights as ${seen.map(({ format }) => format).join(', ')} (${nameSome(first.files)}); ` +
+      `model.safetensors, or shards of it, is needed. ${REMEDIES[first.format] ?? 'Load the repository that they were made from.'}`
+    : `None of the ${paths.length} files of ${modelId} holds weights; model.safetensors, or shards of it, is needed.`;
+  return new LoadError('no_safetensors', { message, detail: { modelId, seen } });
+}
