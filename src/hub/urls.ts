@@ -34,6 +34,14 @@ export function encodePath(path: string): string {
   return path.split('/').map(encodeURIComponent).join('/');
 }
 
+/**
+ * An address as it may stand in a message: without query and fragment, where signatures and tokens live, and without name and
+ * password.
+ */
+export function toSafeUrl(url: string): string {
+  return url.replace(/[?#].*$/s, '').replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/]*@/i, '$1');
+}
+
 /** An address as others are built on it. */
 export function trimTrailingSlashes(url: string): string {
   return url.replace(/\/+$/, '');

@@ -12,6 +12,7 @@
 import { platformFetch } from '../../base/send.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { requestHub } from '../../hub/request.ts';
+import { toSafeUrl } from '../../hub/urls.ts';
 
 /** What is asked. */
 export interface RangeRequest {
@@ -92,11 +93,6 @@ export function parseContentRange(
   const sizeBytes = match[3] === '*' ? null : Number(match[3]);
   if (last < start || (sizeBytes !== null && last >= sizeBytes)) return null;
   return { start, end: last + 1, sizeBytes };
-}
-
-/** An address fit for messages: without query and fragment, where signatures live. */
-export function toSafeUrl(url: string): string {
-  return url.replace(/[?#].*$/s, '');
 }
 
 function readAnswer(request: RangeRequest, response: Response): RangeAnswer {

@@ -15,6 +15,7 @@ import { send, type SendOptions } from '../../base/send.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { networkError } from '../../hub/request.ts';
 import { isRetryableStatus, statusError } from '../../hub/response-error.ts';
+import { toSafeUrl } from '../../hub/urls.ts';
 import { parseContentRange } from '../fetch/range-request.ts';
 import type { AskOptions } from '../last-known.ts';
 
@@ -144,8 +145,8 @@ async function readBytes(response: Response): Promise<Uint8Array<ArrayBuffer>> {
     sizeBytes += value.byteLength;
     if (sizeBytes > MAX_TEXT_BYTES) {
       throw new LoadError('listing_invalid', {
-        message: `${response.url} has more than ${MAX_TEXT_BYTES} bytes: no text of a model needs that.`,
-        detail: { url: response.url, limitBytes: MAX_TEXT_BYTES },
+        message: `${toSafeUrl(response.url)} has more than ${MAX_TEXT_BYTES} bytes: no text of a model needs that.`,
+        detail: { url: toSafeUrl(response.url), limitBytes: MAX_TEXT_BYTES },
       });
     }
     chunks.push(value);
@@ -172,6 +173,8 @@ function isSized(found: MaybeSized): found is FoundFile {
   return found.sizeBytes !== null;
 }
 
+/** A redirect may have led to a signed address, which must not be told. */
 function refuse(url: string, response: Response): LoadError {
-  return statusError(response, url, url, null, { url });
+  const shown = toSafeUrl(url);
+  return statusError(response, url, shown, null, { url: shown });
 }

@@ -27,6 +27,8 @@ export interface Habits {
   version: number;
   /** Answers to HEAD. */
   head: boolean;
+  /** Sends everybody on to a signed address, as object stores do. */
+  signed: boolean;
 }
 
 /** One request that it saw. */
@@ -58,11 +60,16 @@ export async function startStaticServer(folder: string, habits: Partial<Habits> 
     status: null,
     version: 1,
     head: true,
+    signed: false,
     ...habits,
   };
   const seen: SeenRequest[] = [];
   const server = createServer((request, response) => {
-    const path = decodeURIComponent((request.url ?? '').replace(/^\/models\/the%20model\//u, ''));
+    if (now.signed && !request.url?.includes('?')) {
+      response.writeHead(302, { Location: `${request.url}?X-Amz-Signature=secret` }).end();
+      return;
+    }
+    const path = decodeURIComponent((request.url ?? '').replace(/\?.*$/u, '').replace(/^\/models\/the%20model\//u, ''));
     seen.push({
       method: request.method ?? '',
       path,

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { isLoadError, type LoadError } from '../../../src/contract/errors.ts';
+import { isLoadError, type LoadError, toErrorData } from '../../../src/contract/errors.ts';
 import type { Snapshot } from '../../../src/contract/snapshot.ts';
 import { resolveStatic } from '../../../src/pipeline/sources/resolve-static.ts';
 import { MemoryRecords } from '../hub/records.ts';
@@ -301,6 +301,16 @@ describe('offline', () => {
     await rm(join(folder, 'config.json'));
     expect(await failure(resolve())).toMatchObject({ code: 'file_not_found' });
   });
+});
+
+test.each([401, 403, 500])('the signature of an address behind a redirect is never told: %d', async (status) => {
+  await serve({ signed: true });
+  expect((await resolve()).files.length).toBe(LISTED.length);
+  server.habits.status = status;
+  records = new MemoryRecords();
+  const error = await failure(resolve());
+  expect(error.message).toContain('/config.json');
+  expect(JSON.stringify([toErrorData(error), notices])).not.toContain('secret');
 });
 
 test('no authorization is ever sent', async () => {
