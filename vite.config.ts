@@ -3,6 +3,7 @@
  */
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { contentSecurityPolicy } from './scripts/content-security-policy-plugin.ts';
 import { appServiceWorker } from './scripts/service-worker-plugin.ts';
 
 /**
@@ -17,7 +18,7 @@ const isolation = {
 
 export default defineConfig({
   base: './',
-  plugins: [svelte(), appServiceWorker({ entry: 'workers/app.service-worker.ts' })],
+  plugins: [svelte(), contentSecurityPolicy(), appServiceWorker({ entry: 'workers/app.service-worker.ts' })],
   worker: { format: 'es' },
   build: { target: 'es2023', outDir: 'dist/app', sourcemap: true, chunkSizeWarningLimit: 2000 },
   // Pre-bundling would move onnxruntime's modules away from the .wasm files that they find by import.meta.url, and

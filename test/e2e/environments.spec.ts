@@ -5,7 +5,7 @@
 import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { chromium } from '@playwright/test';
 import type { Browser, Page } from '@playwright/test';
 import { findBrowser, QUIET_FLAGS } from '../../scripts/find-browser.mjs';
@@ -13,11 +13,13 @@ import { AppServer, ISOLATION } from './app-server.ts';
 import type { Outcome, Wish } from './environments/attempt.ts';
 import { buildRealms } from './environments/build.ts';
 import type {} from './environments/page.ts';
-import { checkpointFolder, expect, readReference, test as base } from './support.ts';
+import { bundledModelId, checkpointFolder, expect, openApp, readReference, test as base, tryLoad } from './support.ts';
 
 const ID = 'test/model';
 const CHECKPOINT = checkpointFolder('tiny-qwen2') ?? '';
 const MAX_TOKENS = 8;
+/** The built app. */
+const APP = fileURLToPath(new URL('../../dist/app/', import.meta.url));
 
 let folder: string;
 let server: AppServer;
@@ -43,6 +45,7 @@ test.beforeAll(async () => {
 });
 test.beforeEach(() => {
   server.headers = ISOLATION;
+  server.folder = folder;
 });
 test.afterAll(async () => {
   await server.stop();
@@ -115,6 +118,61 @@ test.describe('content security policies', () => {
   });
 });
 
+test.describe("the app's own policy", () => {
+  test('is kept by all that it does, and forbids what it does not', async ({ page }) => {
+    await page.addInitScript(() => {
+      const violations: string[] = [];
+      addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) => {
+        violations.push(`${effectiveDirective} ${blockedURI}`);
+      });
+      Object.assign(window, { violations });
+    });
+    const readViolations = (): Promise<string[]> =>
+      page.evaluate(() => (window as unknown as { violations: string[] }).violations);
+    await openApp(page);
+    expect(await tryLoad(page, await bundledModelId(page), { device: 'wasm' })).toBeNull();
+    await page.goto('/#cache');
+    await page.getByRole('heading', { name: 'Cache', exact: true }).waitFor();
+    await page.goto('/#load');
+    expect(await readViolations()).toEqual([]);
+
+    const ran = await page.evaluate(() => {
+      const script = document.createElement('script');
+      script.textContent = 'window.injected = true';
+      document.head.append(script);
+      document.body.innerHTML += '<base href="https://evil.test/"><img src="https://evil.test/x.png">';
+      return 'injected' in window || document.baseURI.includes('evil');
+    });
+    expect(ran).toBe(false);
+    await expect
+      .poll(readViolations)
+      .toEqual(
+        expect.arrayContaining([
+          'script-src-elem inline',
+          'base-uri https://evil.test/',
+          'img-src https://evil.test/x.png',
+        ]),
+      );
+  });
+
+  test('sent as a header, for workers too: loads', async ({ page }) => {
+    const app = new AppServer(APP);
+    await app.start();
+    try {
+      await page.goto(`${app.origin}/`);
+      const policy = await page.locator('meta[http-equiv="Content-Security-Policy"]').getAttribute('content');
+      expect(policy).toContain("default-src 'none'");
+      app.headers = { ...ISOLATION, 'Content-Security-Policy': policy ?? '' };
+      const answer = await page.reload();
+      expect(answer?.headers()['content-security-policy']).toBe(policy);
+      await page.waitForFunction(() => 'firstlight' in window);
+      expect(await tryLoad(page, await bundledModelId(page), { device: 'wasm' })).toBeNull();
+    } finally {
+      await app.stop();
+    }
+  });
+});
+
 test.describe('pages that browsers trust less', () => {
   let browser: Browser;
   test.beforeAll(async () => {
@@ -131,6 +189,11 @@ test.describe('pages that browsers trust less', () => {
       expect(error).toMatchObject({ code: 'insecure_context', detail: { origin } });
       expect(error?.message).toMatch(/https, or open it as http:\/\/localhost/u);
     }
+    server.folder = APP;
+    await page.goto(`${origin}/index.html`);
+    await page.getByLabel('Model', { exact: true }).fill(ID);
+    await page.getByRole('button', { name: 'Load', exact: true }).click();
+    await expect(page.getByRole('alert')).toContainText('Open this page over https, or as http://localhost.');
     await page.close();
   });
 
