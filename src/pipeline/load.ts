@@ -144,6 +144,8 @@ async function placeAndServe(
     const { notices, ...texts } = await making;
     const generation = readGenerationDefaults(texts.generationConfig, texts.config);
     for (const notice of [...notices, ...generation.notices]) log.notice('serve', notice);
+    const { templateProblem } = texts.tokenizer;
+    if (templateProblem !== null) log.notice('serve', templateProblem);
     throwIfAborted(signal);
     log.end('serve', null);
     const memory = decoder.gpu?.memory();

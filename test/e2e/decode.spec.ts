@@ -2,6 +2,7 @@
  * Decoding on the GPU against transformers.js's own generation over the same device, and against recorded references: the
  * same tokens, greedy and seeded; ends, cancels and losses leave the KV cache as it is said to be.
  */
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import type { JSHandle, Page } from '@playwright/test';
 import type { GenerateCallOptions, GenerateReport, Model } from '../../src/index.ts';
@@ -142,6 +143,53 @@ test('WebAssembly leaves generation to transformers.js', async ({ app, openHub }
   const model = await load(app, openHub, 'tiny-qwen2', { device: 'wasm' });
   const { report } = await generate(model, PROMPT, { max_new_tokens: 3 });
   expect(report).toMatchObject({ path: 'transformers', newTokens: 3 });
+});
+
+/** What transformers chose under rules of a generation config: test/reference/references/record_generation_rules.py. */
+const { tiny: RULED } = JSON.parse(
+  readFileSync(new URL('../fixtures/generation-rules.json', import.meta.url), 'utf8'),
+) as {
+  readonly tiny: {
+    readonly model: string;
+    readonly prompt: number[];
+    readonly runs: readonly { readonly rule: GenerateCallOptions; readonly ids: number[] }[];
+  };
+};
+
+test("generation_config.json's rules give the ids of transformers; values that nobody can mean are notices", async ({
+  app,
+  openHub,
+}) => {
+  const ruled = RULED.runs[1];
+  const generation = { ...ruled?.rule, max_new_tokens: 40, temperature: 'hot', top_k: -1, num_beams: 4 };
+  const model = await load(app, openHub, RULED.model, { device: 'wasm', generation });
+  const made = await generate(model, RULED.prompt, {});
+  expect(made.ids).toEqual(ruled?.ids);
+  expect(made.report).toMatchObject({ path: 'transformers', finishReason: 'length', contextNote: null });
+  const notices = await model.evaluate(({ report }) => report.notices);
+  for (const key of ['temperature', 'top_k', 'num_beams']) {
+    expect(
+      notices.filter((notice) => notice.startsWith('generation_config.json') && notice.includes(key)),
+    ).toHaveLength(1);
+  }
+});
+
+test('the same rules as options of a call, on a GPU: on the path that has them, which the report explains @long', async ({
+  app,
+  openHub,
+}) => {
+  const model = await load(app, openHub, RULED.model);
+  const reports = [];
+  for (const { rule, ids } of RULED.runs) {
+    const made = await generate(model, RULED.prompt, { ...rule, max_new_tokens: 40 });
+    expect(made.ids, JSON.stringify(rule)).toEqual(ids);
+    reports.push(`${made.report.path}: ${made.report.pathReason}`);
+  }
+  expect(reports).toEqual([
+    'gpu: everything that is asked for is covered',
+    'transformers: no_repeat_ngram_size is set',
+    'gpu: everything that is asked for is covered',
+  ]);
 });
 
 async function expectReplay(app: Page, model: JSHandle<Model>): Promise<void> {

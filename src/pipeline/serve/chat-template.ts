@@ -28,6 +28,17 @@ export function renderChat(
   return cutBehindLast(rendered, last.content);
 }
 
+/** A sentence that says why no conversation can be rendered here, known before there is one; null where one may be. */
+export function findTemplateProblem(tokenizer: PreTrainedTokenizer): string | null {
+  try {
+    compile(tokenizer, false);
+    return null;
+  } catch (error) {
+    const what = error instanceof Error ? error.message : String(error);
+    return `The chat template cannot be read here (${what}): conversations will be refused; texts and token ids are taken.`;
+  }
+}
+
 /** A message as templates get it. */
 interface PlainMessage extends JsonObject {
   readonly content?: string;

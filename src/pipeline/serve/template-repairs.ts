@@ -4,7 +4,7 @@
  * In: a parsed template. Out: the same tree, changed so that
  *  - methods of texts that the engine does not have, or whose arguments it ignores (`lstrip('\n')` strips spaces too), call
  *    functions of ours;
- *  - `trim` takes what is undefined as an empty text;
+ *  - `trim` takes what is undefined as an empty text, and `min` and `max` are there;
  *  - what is true, false or none is shown as Python writes it;
  *  - `raise_exception` throws a {@link TemplateRefusal}, which can be told from a failure of the engine.
  * A repair can go once the engine does it: test/unit/serve/chat-templates.test.ts compares with jinja2.
@@ -33,9 +33,17 @@ const TEXT_METHODS: Readonly<Record<string, (text: string, ...given: readonly un
   format: (text, ...given) => format(text, given),
 };
 
+/** Filters without arguments that the engine does not have. */
+const FILTERS: Readonly<Record<string, (items: unknown) => unknown>> = {
+  min: (items) => listNumbers(items).reduce((least, one) => Math.min(least, one)),
+  max: (items) => listNumbers(items).reduce((most, one) => Math.max(most, one)),
+};
+
 /** What the repaired template calls, by name. */
 export const REPAIR_FUNCTIONS: Readonly<Record<string, (...given: never[]) => unknown>> = {
-  ...Object.fromEntries(Object.entries(TEXT_METHODS).map(([name, method]) => [PREFIX + name, method])),
+  ...Object.fromEntries(
+    Object.entries({ ...TEXT_METHODS, ...FILTERS }).map(([name, method]) => [PREFIX + name, method]),
+  ),
   [`${PREFIX}raise_exception`]: (message: unknown): never => {
     throw new TemplateRefusal(String(message));
   },
@@ -78,9 +86,14 @@ function repairCall(call: Node): void {
 
 function repairFilter(expression: Node): void {
   const { filter, operand } = expression;
-  if (!isNode(filter) || filter.type !== 'Identifier' || filter['value'] !== 'trim') return;
-  const filterBy = { type: 'CallExpression', callee: identifier('default'), args: [text('')] };
-  expression['operand'] = { type: 'FilterExpression', operand, filter: filterBy };
+  if (!isNode(filter) || filter.type !== 'Identifier') return;
+  const name = String(filter['value']);
+  if (name === 'trim') {
+    const orEmpty = { type: 'CallExpression', callee: identifier('default'), args: [text('')] };
+    expression['operand'] = { type: 'FilterExpression', operand, filter: orEmpty };
+  } else if (Object.hasOwn(FILTERS, name)) {
+    Object.assign(expression, { type: 'CallExpression', callee: identifier(PREFIX + name), args: [operand] });
+  }
 }
 
 /** `True`, `False` and `None` where what is shown may be one of them. Calls and filters give texts, and may be costly to repeat. */
@@ -132,6 +145,12 @@ function listItems(items: unknown): readonly string[] {
   if (typeof items === 'string') return Array.from(items);
   if (!Array.isArray(items)) throw new Error('join() takes a list of texts');
   return items.map((item: unknown) => String(isJsonObject(item) ? item['value'] : item));
+}
+
+function listNumbers(items: unknown): readonly number[] {
+  const numbers = Array.isArray(items) ? items.map((item: unknown) => (isJsonObject(item) ? item['value'] : item)) : [];
+  if (numbers.length > 0 && numbers.every((one) => typeof one === 'number')) return numbers;
+  throw new Error('min and max take a list of numbers here');
 }
 
 /** Fields without a format: `{}`, `{0}`, `{name}`; `{{` and `}}` are braces. */

@@ -9,7 +9,7 @@ import type { ChatMessage, ChatOptions, Prompt } from '../../contract/generate.t
 import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { Transformers } from '../../runtime/transformers.ts';
-import { renderChat } from './chat-template.ts';
+import { findTemplateProblem, renderChat } from './chat-template.ts';
 import { TokenDecoder } from './token-decoder.ts';
 import type { IdDecoder } from './token-decoder.ts';
 
@@ -48,6 +48,11 @@ export class TextTokenizer {
 
   get hasChatTemplate(): boolean {
     return Boolean(this.#tokenizer?.chat_template);
+  }
+
+  /** Why no conversation can be rendered, where that is known beforehand; null where there is no template to be wrong. */
+  get templateProblem(): string | null {
+    return this.#tokenizer && this.hasChatTemplate ? findTemplateProblem(this.#tokenizer) : null;
   }
 
   /** Id of the token that ends a text, as tokenizer_config.json names it; null where it names none. */

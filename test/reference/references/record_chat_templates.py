@@ -101,6 +101,7 @@ TEMPLATES = {
     "strip takes characters": "[{{ '\\n x \\n'.strip('\\n') }}][{{ ' \\nx'.lstrip('\\n') }}][{{ 'xxy x'.rstrip('x ') }}][{{ ' x '.strip() }}]",
     "methods of texts": "{{ 'a{}b{}'.format(1, 'x') }} {{ '{n}'.format(n='y') }} {{ 'abc'.removeprefix('a') }} {{ 'abc'.removesuffix('bc') }} {{ ', '.join(['a', 'b']) }}",
     "what is undefined, trimmed": "[{{ nothing | trim }}][{{ '  a ' | trim }}]",
+    "the least and the most": "{{ [3, 1, 2] | min }}{{ [3, 1, 2] | max }}{% if [1, 2] | max == 2 %}x{% endif %}",
     "dates": "{{ strftime_now('%Y-%m-%d %d %b %Y') }}",
     "refusal": "{{ raise_exception('Only user and assistant!') }}",
     "generation tags": "{% for m in messages %}{% generation %}{{ m.role }}{% endgeneration %}{% endfor %}",

@@ -89,8 +89,6 @@ const KNOWN_DIFFERENCES: Readonly<Record<string, Readonly<Record<string, Differe
   'meetkai-functionary-medium-v3.1.jinja': { ...everywhere('no text'), ...withTools('other text') },
   // Tuples cannot be taken apart.
   'meetkai-functionary-medium-v3.2.jinja': { tools: 'no text' },
-  // The filter `min` is not known.
-  'openbmb-MiniCPM5-1B.jinja': { 'a tool was called': 'no text' },
   // jinja2 cannot write a generator as JSON; the engine has a list there.
   'llama-cpp-deepseek-r1.jinja': withTools('other text'),
 };
@@ -229,6 +227,14 @@ describe('a prompt', () => {
     expect(() => tokenizer.encodePrompt(prompt as never, 2, options)).toThrow(
       expect.objectContaining({ code: 'invalid_argument', message: expect.stringMatching(words) as string }),
     );
+  });
+
+  it('of a template that cannot be read is named beforehand', () => {
+    const open = (chatTemplates: string | null): string | null =>
+      new TextTokenizer(transformers, { tokenizer: { ...parts, model }, config: {}, chatTemplates }).templateProblem;
+    expect(open('{% if %}')).toMatch(/^The chat template cannot be read here \(.+\): conversations will be refused/u);
+    expect(open('{{ raise_exception("never") }}')).toBeNull();
+    expect(open(null)).toBeNull();
   });
 
   it('of a model without a template is no conversation', () => {
