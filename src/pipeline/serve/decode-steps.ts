@@ -146,6 +146,11 @@ function bytesOf(token: string): Uint8Array {
 
 const BYTE_TOKEN = /^<0x[0-9A-Fa-f]{2}>$/u;
 
+/** Whether a token may stand for one byte of a character. */
+export function isByteToken(token: string): boolean {
+  return BYTE_TOKEN.test(token);
+}
+
 /** `<0xF0>` … → UTF-8 text. A run of such tokens waits for its end, because one wrong byte makes every byte of it U+FFFD. */
 function byteFallback(): Step {
   let run: number[] = [];
@@ -161,7 +166,7 @@ function byteFallback(): Step {
   };
   return {
     push: (token) => {
-      if (!BYTE_TOKEN.test(token)) return [...endRun(), token];
+      if (!isByteToken(token)) return [...endRun(), token];
       run.push(Number.parseInt(token.slice(3, 5), 16));
       return [];
     },

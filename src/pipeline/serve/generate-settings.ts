@@ -2,7 +2,9 @@
  * The options of one generation, checked and completed.
  *
  * In: what the caller said, what the repository says, the room that is left in the context. Out: settings without gaps.
- * Precedence: the call, then generation_config.json, then transformers' defaults (but for the length: as long as there is room).
+ * Precedence: the call, then generation_config.json, then transformers' defaults. Only the length is another matter: where nobody
+ * gives max_new_tokens, an answer may be as long as there is room. (max_length, which many files repeat from a class, would cut
+ * long conversations short of that.)
  */
 import { LoadError } from '../../contract/errors.ts';
 import type { GenerateOptions } from '../../contract/generate.ts';
@@ -47,10 +49,10 @@ export interface GenerationStart {
 /** @throws LoadError `invalid_argument` for what the caller said */
 export function completeSettings(options: GenerateOptions, start: GenerationStart): GenerateSettings {
   const { defaults, eosIds, promptTokens, roomTokens } = start;
-  const { max_length = 0, min_length = 0 } = defaults;
+  const { min_length = 0 } = defaults;
   const settings: CommonSettings = {
     ...TRANSFORMERS_DEFAULTS,
-    max_new_tokens: max_length > promptTokens ? max_length - promptTokens : Infinity,
+    max_new_tokens: Infinity,
     min_new_tokens: Math.max(0, min_length - promptTokens),
     ...defaults,
     ...checkOptions(options),

@@ -24,7 +24,7 @@ export interface CommonSettings {
   readonly bad_words_ids: readonly (readonly number[])[];
 }
 
-export const POSITIVE_INTEGER: Check<number> = {
+const POSITIVE_INTEGER: Check<number> = {
   words: 'a whole number above 0',
   holds: (value): value is number => isNatural(value) && value > 0,
 };

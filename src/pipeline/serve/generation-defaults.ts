@@ -7,13 +7,11 @@
  */
 import { isJsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
-import { CHECKS, NATURAL, POSITIVE_INTEGER, SHARE_OR_NONE, TEXTS, TOKEN_ID } from './generation-checks.ts';
+import { CHECKS, NATURAL, SHARE_OR_NONE, TEXTS, TOKEN_ID } from './generation-checks.ts';
 import type { Check, CommonSettings } from './generation-checks.ts';
 
 /** See the file's header. */
 export interface GenerationDefaults extends Partial<CommonSettings> {
-  /** Tokens of prompt and answer together; as `max_new_tokens` where that is missing. */
-  readonly max_length?: number;
   /** Tokens of prompt and answer together; as `min_new_tokens` where that is missing. */
   readonly min_length?: number;
   readonly forced_bos_token_id?: number;
@@ -34,7 +32,6 @@ const FILE_CHECKS: { readonly [Key in keyof Required<GenerationDefaults>]: Check
   ...CHECKS,
   // 0 leaves the best token alone, in transformers too; a call that says so is more likely a mistake.
   top_p: SHARE_OR_NONE,
-  max_length: POSITIVE_INTEGER,
   min_length: NATURAL,
   forced_bos_token_id: TOKEN_ID,
   forced_eos_token_id: TOKEN_ID,
@@ -60,9 +57,6 @@ const UNSUPPORTED: Readonly<Record<string, (value: unknown) => boolean>> = {
   max_time: () => false,
 };
 
-/** The class default of transformers, which many files repeat and nobody means. */
-const UNMEANT_MAX_LENGTH = 20;
-
 /** `generationConfig` is null where the repository has no such file; only then does config.json count, as in transformers. */
 export function readGenerationDefaults(generationConfig: JsonObject | null, config: JsonObject): ReadDefaults {
   const file = generationConfig === null ? 'config.json' : 'generation_config.json';
@@ -80,7 +74,6 @@ export function readGenerationDefaults(generationConfig: JsonObject | null, conf
       notices.push(`${file}: ${key} must be ${check.words}, and is ${show(value)}; it is left out.`);
     }
   }
-  if (defaults['max_length'] === UNMEANT_MAX_LENGTH) delete defaults['max_length'];
   if (defaults['do_sample'] === true) {
     for (const key of ['temperature', 'top_p']) {
       if (defaults[key] === 0) notices.push(`${file}: ${key} is 0 with do_sample: always the best token is chosen.`);

@@ -4,7 +4,7 @@
 import type { Ort } from '../../runtime/onnxruntime.ts';
 import type { Transformers } from '../../runtime/transformers.ts';
 import type { CachedDecoder } from './cached-decoder.ts';
-import type { IdDecoder } from './token-decoder.ts';
+import type { TextBehind } from './token-decoder.ts';
 
 /** See the file's header. */
 export interface GeneratorParts {
@@ -14,6 +14,6 @@ export interface GeneratorParts {
   /** config.json, as transformers.js takes it. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly vocabSize: number;
-  /** Begins a text of tokens. */
-  readonly openText: () => IdDecoder;
+  /** Begins the text behind a prompt. */
+  readonly openText: (promptIds: readonly number[]) => TextBehind;
 }

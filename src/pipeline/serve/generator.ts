@@ -39,7 +39,7 @@ export async function runGeneration(
   onToken: (token: GeneratedToken) => void,
   signal: AbortSignal,
 ): Promise<GeneratorResult> {
-  const text = new TextStream(parts.openText, promptIds, settings.stops);
+  const text = new TextStream(parts.openText(promptIds), settings.stops);
   const output = new GenerationOutput(text, settings, onToken);
   // Of one generation, whatever path it is on.
   const draw = settings.sampling === null ? () => 0 : makeRandom(parts.transformers, settings.seed);

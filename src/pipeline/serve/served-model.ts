@@ -64,7 +64,7 @@ export class ServedModel {
     // For the prompt and a token; the answer grows the cache when it gets there, however much may be asked for.
     const obstacle = await decoder.makeRoom(promptIds, 1, signal);
     if (obstacle !== null) throw decoder.contextExceeded(promptIds.length, obstacle);
-    const generator = { ...this.#parts, vocabSize, openText: () => tokenizer.openText() };
+    const generator = { ...this.#parts, vocabSize, openText: (ids: readonly number[]) => tokenizer.openBehind(ids) };
     let firstTokenMs = 0;
     const result = await runGeneration(
       generator,

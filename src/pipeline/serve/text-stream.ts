@@ -1,30 +1,25 @@
 /**
  * Token ids → text, a token at a time.
  *
- * In: ids as they are generated, and a decoder. Out: for each id the text that it completed. Guarantees: the pieces joined are
+ * In: ids as they are generated, and a decoder that has read the prompt. Out: for each id the text that it completed. Guarantees: the pieces joined are
  * what decoding the prompt and all ids at once adds to the text of the prompt; nothing is emitted while a later token can
  * change it (an open character), or while it may be the beginning of a stop string; the cost of a token does not grow with the
  * length of the text.
  */
-import type { IdDecoder } from './token-decoder.ts';
+import type { IdDecoder, TextBehind } from './token-decoder.ts';
 
 /** See the file's header. */
 export class TextStream {
   readonly #decoder: IdDecoder;
   readonly #stops: readonly string[];
-  /** Text of the prompt that the decoder still holds back; it is no part of the answer. */
   #promptRest: string;
   #held = '';
   #stopped = false;
 
-  /** `open` begins a text; the prompt gives the first new token its context (a space at the beginning may be decoded away). */
-  constructor(open: () => IdDecoder, promptIds: readonly number[], stops: readonly string[]) {
+  constructor({ decoder, promptRest }: TextBehind, stops: readonly string[]) {
+    this.#decoder = decoder;
+    this.#promptRest = promptRest;
     this.#stops = stops.filter((stop) => stop !== '');
-    this.#decoder = open();
-    const given = promptIds.map((id) => this.#decoder.push(id)).join('');
-    const prompt = open();
-    const whole = promptIds.map((id) => prompt.push(id)).join('') + prompt.end();
-    this.#promptRest = whole.slice(given.length);
   }
 
   /** Whether a stop string has come. */

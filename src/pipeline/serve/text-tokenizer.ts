@@ -11,7 +11,7 @@ import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { Transformers } from '../../runtime/transformers.ts';
 import { findTemplateProblem, renderChat } from './chat-template.ts';
 import { TokenDecoder } from './token-decoder.ts';
-import type { IdDecoder } from './token-decoder.ts';
+import type { TextBehind } from './token-decoder.ts';
 
 /** What a tokenizer is made from. */
 export interface TokenizerParts {
@@ -82,9 +82,9 @@ export class TextTokenizer {
     return this.#decoder?.decode(ids, keepSpecialTokens) ?? '';
   }
 
-  /** Begins a text of tokens that come one at a time; special tokens are left out. */
-  openText(): IdDecoder {
-    return this.#decoder?.open(false) ?? { push: () => '', end: () => '' };
+  /** Begins the text behind a prompt, of tokens that come one at a time; special tokens are left out. */
+  openBehind(promptIds: readonly number[]): TextBehind {
+    return this.#decoder?.openBehind(promptIds) ?? NO_TEXT;
   }
 
   #listIds(prompt: Prompt, options: ChatOptions): number[] {
@@ -158,6 +158,9 @@ function makeTokenizer(
     });
   }
 }
+
+/** Of a model without a tokenizer. */
+const NO_TEXT: TextBehind = { decoder: { push: () => '', end: () => '' }, promptRest: '' };
 
 /** `Array.isArray` would forget what the list holds. */
 function isList(value: unknown): boolean {

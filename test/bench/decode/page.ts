@@ -25,6 +25,9 @@ import { loadTransformers } from '../../../src/runtime/transformers.ts';
 import { serveCalls } from '../support/page-link.ts';
 import { createPeerSession } from './peer.ts';
 
+/** Nothing is decoded here. */
+const NO_TEXT = { decoder: { push: () => '', end: () => '' }, promptRest: '' };
+
 /** What to measure. */
 export interface DecodeRequest {
   readonly endpoint: string;
@@ -130,7 +133,7 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
     decoder,
     config,
     vocabSize: plan.shape.vocabSize,
-    openText: () => ({ push: () => '', end: () => '' }),
+    openText: () => NO_TEXT,
   };
   const settings: GenerateSettings = {
     maxNewTokens: tokens,
@@ -152,9 +155,9 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
   const runs: Record<DecodeRound['contender'], (prompt: number[], onToken: (id: number) => void) => Promise<unknown>> =
     {
       tokenLoop: (prompt, onToken) =>
-        generateOnDevice(parts, prompt, settings, makeDraw(), outputTo(prompt, settings, onToken), never),
+        generateOnDevice(parts, prompt, settings, makeDraw(), outputTo(settings, onToken), never),
       transformersOverOurs: (prompt, onToken) =>
-        generateWithTransformers(parts, prompt, settings, makeDraw(), outputTo(prompt, settings, onToken), never),
+        generateWithTransformers(parts, prompt, settings, makeDraw(), outputTo(settings, onToken), never),
       plainSession: async (prompt, onToken) => {
         class Streamer extends transformers.BaseStreamer {
           #sawPrompt = false;
@@ -223,8 +226,8 @@ function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? 0;
 }
 
-function outputTo(prompt: readonly number[], settings: GenerateSettings, onToken: (id: number) => void) {
-  const text = new TextStream(() => ({ push: () => '', end: () => '' }), prompt, []);
+function outputTo(settings: GenerateSettings, onToken: (id: number) => void) {
+  const text = new TextStream(NO_TEXT, []);
   return new GenerationOutput(text, settings, ({ id }) => onToken(id));
 }
 

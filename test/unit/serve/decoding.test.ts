@@ -85,7 +85,7 @@ describe('real tokenizers give the text of tokenizers, whole and in pieces, spec
       for (const { ids, hidden, shown } of records) {
         expect(tokenizer.decode(ids)).toBe(hidden);
         expect(tokenizer.decode(ids, true)).toBe(shown);
-        expect(joinPieces(tokenizer.openText(), ids)).toBe(hidden);
+        expect(joinPieces(tokenizer.openBehind([]).decoder, ids)).toBe(hidden);
         for (const cut of [1, Math.floor(ids.length / 2), ids.length - 1]) {
           expectAnswer(tokenizer, ids, cut, hidden);
         }
@@ -96,13 +96,33 @@ describe('real tokenizers give the text of tokenizers, whole and in pieces, spec
   /** The first ids are a prompt: the answer is what the others add to its text. */
   function expectAnswer(tokenizer: TextTokenizer, ids: readonly number[], cut: number, whole: string): void {
     const prompt = ids.slice(0, cut);
-    const stream = new TextStream(() => tokenizer.openText(), prompt, []);
+    const stream = new TextStream(tokenizer.openBehind(prompt), []);
     const rest = ids.slice(cut).map((id) => stream.push(id, false));
     const answer = rest.join('') + stream.end();
     const before = tokenizer.decode(prompt);
     if (whole.startsWith(before)) expect(before + answer).toBe(whole);
     else expect(whole.endsWith(answer)).toBe(true); // the prompt ended in an open character
   }
+});
+
+describe('a long prompt', () => {
+  const tokenizer = openTokenizer(FOLDERS['storyteller'] as URL);
+  const encode = (text: string): number[] => tokenizer.encodePrompt(text, 1e6).slice(1);
+  const answer = encode('Once upon a time');
+  const special = tokenizer.encodePrompt('Once', 1e6).slice(0, 1);
+
+  it.each([
+    ['words', encode('Once upon a time there was a fox. '.repeat(20))],
+    ['special tokens', Array<number[]>(100).fill(special).flat()],
+    ['words, then special tokens', [...encode('a fox'), ...Array<number[]>(100).fill(special).flat()]],
+    ['characters of many bytes', encode('🌟'.repeat(60))],
+    ['half a character of many bytes', encode('🌟'.repeat(60)).slice(0, -2)],
+  ])('of %s: the answer is what it adds to the whole text', (_what, prompt) => {
+    const stream = new TextStream(tokenizer.openBehind(prompt), []);
+    const text = answer.map((id) => stream.push(id, false)).join('') + stream.end();
+    const whole = tokenizer.decode([...prompt, ...answer]);
+    expect(tokenizer.decode(prompt) + text).toBe(whole);
+  });
 });
 
 describe('ids without text', () => {
@@ -112,7 +132,7 @@ describe('ids without text', () => {
   it('those beyond the vocabulary are skipped, as tokenizers does', () => {
     expect(tokenizer.decode([word, 999_999, word])).toBe(tokenizer.decode([word, word]));
     expect(tokenizer.decode([999_999])).toBe('');
-    expect(joinPieces(tokenizer.openText(), [999_999, word])).toBe(tokenizer.decode([word]));
+    expect(joinPieces(tokenizer.openBehind([]).decoder, [999_999, word])).toBe(tokenizer.decode([word]));
   });
 
   it.each([-1, 1.5, NaN])('%d is refused', (id) => {

@@ -143,7 +143,7 @@ async function generate(
   onToken: (count: number) => void = () => undefined,
 ): Promise<DeviceGeneration & { ids: number[]; output: GenerationOutput }> {
   const ids: number[] = [];
-  const text = new TextStream(() => ({ push: (id) => `${id} `, end: () => '' }), prompt, given.stops);
+  const text = new TextStream({ decoder: { push: (id) => `${id} `, end: () => '' }, promptRest: '' }, given.stops);
   const output = new GenerationOutput(text, given, ({ id }) => onToken(ids.push(id)));
   const result = await generateOnDevice({ decoder }, prompt, given, () => 0, output, signal);
   return { ids, output, ...result };

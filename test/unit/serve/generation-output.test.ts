@@ -7,7 +7,10 @@ import { plainSettings } from './plain-settings.ts';
 function run(text: string, changes: Partial<GenerateSettings>): { text: string; count: number; reason: string | null } {
   const settings: GenerateSettings = { ...plainSettings(100), ...changes };
   let made = '';
-  const stream = new TextStream(() => ({ push: (id) => String.fromCharCode(id), end: () => '' }), [], settings.stops);
+  const stream = new TextStream(
+    { decoder: { push: (id) => String.fromCharCode(id), end: () => '' }, promptRest: '' },
+    settings.stops,
+  );
   const output = new GenerationOutput(stream, settings, (token) => (made += token.text));
   for (const letter of text) output.push(letter.charCodeAt(0));
   return { text: made, count: output.newTokens, reason: output.finishReason };

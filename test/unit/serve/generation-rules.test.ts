@@ -60,7 +60,7 @@ async function generate(
     // What stands here must not count twice.
     config: { model_type: 'llama', num_beams: 3, no_repeat_ngram_size: 1, min_length: 20, guidance_scale: 2 },
     vocabSize,
-    openText: () => ({ push: () => '', end: () => '' }),
+    openText: () => ({ decoder: { push: () => '', end: () => '' }, promptRest: '' }),
   } as unknown as GeneratorParts;
   const { signal } = new AbortController();
   const settings = settingsOf(file, prompt.length);
@@ -115,7 +115,7 @@ describe('a long prompt', () => {
         decoder,
         config: {},
         vocabSize,
-        openText: () => ({ push: () => '', end: () => '' }),
+        openText: () => ({ decoder: { push: () => '', end: () => '' }, promptRest: '' }),
       },
       prompt,
       { ...settingsOf({}, 1), maxNewTokens: 2 },

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { readPrompt } from '../../../src/pipeline/serve/token-decoder.ts';
 import type { IdDecoder } from '../../../src/pipeline/serve/token-decoder.ts';
 import { TextStream } from '../../../src/pipeline/serve/text-stream.ts';
 
@@ -15,7 +16,7 @@ const stream = (
   prompt = 'Once ',
 ): { pieces: string[]; stopped: boolean } => {
   const ids = [...new TextEncoder().encode(text)];
-  const stream = new TextStream(openBytes, [...new TextEncoder().encode(prompt)], stops);
+  const stream = new TextStream(readPrompt(openBytes, [...new TextEncoder().encode(prompt)]), stops);
   const pieces: string[] = [];
   ids.forEach((id, index) => {
     if (!stream.stopped) pieces.push(stream.push(id, index === ids.length - 1));
@@ -38,7 +39,7 @@ describe('TextStream', () => {
   });
 
   it('emits an open character at the end rather than losing it', () => {
-    const bytes = new TextStream(openBytes, [], []);
+    const bytes = new TextStream(readPrompt(openBytes, []), []);
     expect(bytes.push(0xf0, false)).toBe('');
     expect(bytes.push(0x9f, true)).toBe('\uFFFD');
   });
@@ -62,7 +63,7 @@ describe('TextStream', () => {
   it('gives what the answer adds to the prompt, where the prompt ends in the middle of something', () => {
     const bytes = [...new TextEncoder().encode('a🌟b')];
     for (let cut = 0; cut <= bytes.length; cut++) {
-      const text = new TextStream(openBytes, bytes.slice(0, cut), []);
+      const text = new TextStream(readPrompt(openBytes, bytes.slice(0, cut)), []);
       const pieces = bytes.slice(cut).map((id) => text.push(id, false));
       // A character that the answer completes is all its own.
       expect(pieces.join('') + text.end()).toBe(cut === 0 ? 'a🌟b' : cut < 5 ? '🌟b' : cut === 5 ? 'b' : '');
@@ -71,7 +72,7 @@ describe('TextStream', () => {
 
   it('asks for each token once, however long the text', () => {
     let asked = 0;
-    const text = new TextStream(() => ({ push: () => `${asked++}`, end: () => '' }), [], ['never']);
+    const text = new TextStream({ decoder: { push: () => `${asked++}`, end: () => '' }, promptRest: '' }, ['never']);
     for (let index = 0; index < 5000; index++) text.push(97, false);
     expect(asked).toBe(5000);
   });
