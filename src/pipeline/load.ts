@@ -47,7 +47,6 @@ export async function planModel(context: LoadContext, onEvent: (event: LoadEvent
     return await withRepository(run, async (repository) => {
       const plan = await runPlan(repository, run);
       log.publishPlan(summarizePlan(plan));
-      for (const notice of plan.notices) log.notice('plan', notice);
       return plan;
     });
   } catch (error) {
@@ -196,7 +195,7 @@ async function runPlan({ snapshot, files }: Repository, { request, log, adapter,
     'plan',
     async () => {
       const { adapter: info, absence } = await adapter;
-      return planLoad({
+      const plan = await planLoad({
         snapshot,
         request,
         adapter: info,
@@ -207,6 +206,8 @@ async function runPlan({ snapshot, files }: Repository, { request, log, adapter,
         status: (paths) => files.status(paths),
         signal,
       });
+      for (const notice of plan.notices) log.notice('plan', notice);
+      return plan;
     },
     (plan) => `${plan.dtype} on ${plan.device}`,
   );

@@ -2,7 +2,8 @@
  * Numbers against Hugging Face transformers: logits and greedy ids in float32 on both devices, and how far the quantised
  * dtypes are from them.
  */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { JSHandle, Page } from '@playwright/test';
 import type { Model } from '../../src/index.ts';
@@ -97,6 +98,27 @@ for (const name of NAMES) {
     }
   });
 }
+
+test('a head that config.json ties to the embedding, though another one is saved: logits are those of transformers, and a notice says so', async ({
+  app,
+  openHub,
+}) => {
+  // Which transformers takes for what it is, an untied model (test/unit/plan/golden/tied-heads.json), the recorded one.
+  const folder = checkpointFolder('tiny-mistral') ?? '';
+  const { reference, logits } = await readReference('tiny-mistral');
+  const files = Object.fromEntries(readdirSync(folder).map((path) => [path, readFileSync(join(folder, path))]));
+  const config = JSON.parse(String(files['config.json'])) as object;
+  const contradicting = { ...files, 'config.json': JSON.stringify({ ...config, tie_word_embeddings: true }) };
+  const hub = await openHub({ 'test/model': { main: { files: contradicting } } });
+  const model = await loadModel(app, hub.endpoint, 'wasm', 'fp32');
+  const prompt = reference.prompts.at(-1);
+  expect(prompt).toBeDefined();
+  if (!prompt) return;
+  const theirs = logits(prompt.logits, prompt.logits.length);
+  expect(largestDifference(await logitsOf(model, [prompt.inputIds]), theirs)).toBeLessThan(LOGIT_TOLERANCE);
+  const notices = await model.evaluate((handle) => handle.report.notices);
+  expect(notices).toContainEqual(expect.stringMatching(/ties lm_head\.weight .* they differ/));
+});
 
 async function loadModel(
   page: Page,

@@ -1,8 +1,9 @@
 /**
  * Plans of real models, from their configs. The figures are the well-known ones, and sums written out here by hand.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { findBlueprint, supportedModelTypes } from '../../../src/blueprints/registry.ts';
 import type { Dtype } from '../../../src/contract/plan.ts';
 import { isAbsent, sharedData } from '../../shared-data.ts';
 import {
@@ -18,6 +19,7 @@ import {
 
 const COGITO = sharedData('real-configs/cogito-14B-qwen2/');
 const QWEN = sharedData('real-configs/Qwen2.5-0.5B-Instruct/');
+const REAL = sharedData('real-configs/');
 const read = (url: URL): unknown => JSON.parse(readFileSync(url, 'utf8'));
 
 type Config = Parameters<typeof listTensors>[0];
@@ -122,5 +124,24 @@ describe.skipIf(isAbsent(QWEN))('Qwen2.5 0.5B', () => {
     expect(costs.downloadBytes / 1e6).toBeCloseTo(988, 0);
     expect(dtype).toBe('q8');
     expect(unusedTensors).toEqual([]);
+  });
+});
+
+describe.skipIf(isAbsent(REAL))('every real config of the families', () => {
+  it('gives a shape, unless the checkpoint is quantised', () => {
+    let shapes = 0;
+    for (const folder of readdirSync(REAL)) {
+      const url = new URL(`${encodeURIComponent(folder)}/config.json`, REAL);
+      const text = existsSync(url) ? readFileSync(url, 'utf8') : '';
+      if (!/"model_type": *"(llama|mistral|qwen2)"/.test(text)) continue;
+      const config = JSON.parse(text) as Readonly<Record<string, unknown>>;
+      if (!supportedModelTypes().includes(String(config['model_type']))) continue; // a part of the model is of a family
+      const isQuantised = 'quantization_config' in config || 'quantization' in config;
+      const read = (): unknown => findBlueprint(config).readShape(config);
+      if (isQuantised) expect(read, folder).toThrow(/already quantised/);
+      else expect(read, folder).not.toThrow();
+      shapes += isQuantised ? 0 : 1;
+    }
+    expect(shapes).toBeGreaterThan(20);
   });
 });
