@@ -31,7 +31,9 @@ _TOOLS = [{"type": "function", "function": {"name": "f"}}]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare with the committed files, write nothing")
-    parser.add_argument("--configs", type=Path, help="folder of folders with tokenizer files of real repositories; skipped without")
+    parser.add_argument(
+        "--configs", type=Path, nargs="*", help="folders of folders with tokenizer files of real repositories; skipped without"
+    )
     arguments = parser.parse_args()
     recorded = record() | (record_real(arguments.configs) if arguments.configs else {})
     if not arguments.configs:
@@ -68,14 +70,24 @@ _SMALL_FILES = (
 )
 
 
-def record_real(configs: Path) -> dict[str, Json]:
-    """Real repositories' small files around the made tokenizer: only digests, for the files are other people's."""
+def record_real(roots: list[Path]) -> dict[str, Json]:
+    """Real repositories' files; where tokenizer.json is not among them, around the made one. Digests: they are other people's."""
     cases = []
-    for folder in sorted(configs.iterdir()):
-        files = {name: path.read_bytes().decode("utf-8") for name in _SMALL_FILES if (path := folder / name).is_file()}
+    for folder in sorted(folder for root in roots for folder in root.iterdir()):
+        names = ("tokenizer.json", *_SMALL_FILES)
+        files = {name: path.read_bytes().decode("utf-8") for name in names if (path := folder / name).is_file()}
+        if files.get("tokenizer.json", "").startswith("version https://git-lfs"):
+            del files["tokenizer.json"]
         if "tokenizer_config.json" in files:
-            cases.append({"name": folder.name, **_digests({"tokenizer.json": base_tokenizer()} | files)})
+            own = {"texts": _own_texts(folder)} if "tokenizer.json" in files else {}
+            name = f"{folder.parent.name}/{folder.name}"
+            cases.append({"name": name, **_digests({"tokenizer.json": base_tokenizer()} | files), **own})
     return {"real-configs.json": {"transformers": transformers.__version__, "cases": cases}}
+
+
+def _own_texts(folder: Path) -> list[Json]:
+    tokenizer = TokenizersBackend.from_pretrained(folder)
+    return [[text, tokenizer.encode(text)] for text in MODEL_TEXTS]
 
 
 def _digests(files: Files) -> Json:

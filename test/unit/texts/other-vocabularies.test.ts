@@ -2,11 +2,15 @@
  * Tokenizers that are no tokenizer.json: SentencePiece models, and vocab.json with merges.txt.
  * Expected values: sentencepiece itself, and transformers on the same files (test/reference, references.record_tokenizers).
  */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import * as transformers from '@huggingface/transformers';
 import { describe, expect, it } from 'vitest';
 import type { TokenizerSource } from '../../../src/contract/plan.ts';
 import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
 import { readTexts } from '../../../src/pipeline/texts/read-texts.ts';
+import { isAbsent, sharedData } from '../../shared-data.ts';
+import { toSentencePieceModel } from './gguf-vocabulary.ts';
 import type { Files } from './made-source.ts';
 import { BASE, makeSource, readRecorded } from './made-source.ts';
 
@@ -82,6 +86,23 @@ describe('a SentencePiece model', () => {
   ])('%s: %#', async (_, files, code) => {
     await expect(load(files, 'tokenizer.model')).rejects.toMatchObject({ code });
   });
+});
+
+const LLAMA = sharedData('gguf-vocabularies/llama-spm.gguf');
+
+it.skipIf(isAbsent(LLAMA))('the real vocabulary of Llama: tricky texts as llama.cpp has them', async () => {
+  const lines = (ending: string, separator: string): string[] =>
+    readFileSync(`${fileURLToPath(LLAMA)}.${ending}`, 'utf8').split(separator);
+  const texts = lines('inp', '\n__ggml_vocab_test__\n');
+  const ids = lines('out', '\n').map((line) => (line.match(/\d+/gu) ?? []).map(Number));
+  const model = toSentencePieceModel(readFileSync(LLAMA));
+  const tokenizer = await load({ 'tokenizer.model': model }, 'tokenizer.model');
+  const cases = texts.flatMap((text, index) => {
+    const expected = ids[index] ?? [];
+    return expected.length === 0 ? [] : [[text, expected] as const];
+  });
+  expect(cases.length).toBeGreaterThan(40);
+  expect(cases.map(([text]) => [text, tokenizer.encodePrompt(text, 32_000)])).toEqual(cases);
 });
 
 describe('vocab.json and merges.txt', () => {
