@@ -29,11 +29,11 @@ export function findBlueprint(config: Config): Blueprint {
   const kind = blueprint ? findHead(config) : findKind(config);
   if (blueprint && !kind) return blueprint;
   const supported = supportedModelTypes();
-  const what = kind ? ` It is ${kind.what}. ${kind.instead}` : '';
   throw new LoadError('unsupported_architecture', {
     message: blueprint
-      ? `${JSON.stringify(config['architectures'])} has no head for text.${what}`
-      : `model_type is ${JSON.stringify(modelType)}; supported are ${supported.join(', ')}.${what}`,
+      ? `${JSON.stringify(config['architectures'])} is ${kind}. Load the chat model that it was made from.`
+      : `model_type is ${JSON.stringify(modelType)}; supported are ${supported.join(', ')}.` +
+        (kind === null ? '' : ` It is ${kind}. Load a chat model of a supported model type.`),
     detail: { modelType, architectures: config['architectures'] ?? null, supported },
   });
 }

@@ -7,7 +7,8 @@
  *
  * Layout (https://huggingface.co/docs/huggingface_hub/guides/manage-cache): `models--ORG--NAME/` with `refs/BRANCH`, a text that
  * names a commit, `blobs/HASH`, the files, and `snapshots/COMMIT/PATH`, links to them, or the files themselves where the system
- * allows no links. Chromium shows a page no links.
+ * allows no links. Whether a page sees what a link leads to depends on the browser and on how the folder was chosen: a directory
+ * handle may leave links out where `<input webkitdirectory>` shows them as files.
  */
 import { LoadError } from '../../contract/errors.ts';
 
@@ -37,7 +38,7 @@ export async function findCachedSnapshot(
   throw new LoadError('file_not_found', {
     message:
       `"${folderName}" is a folder of Hugging Face's cache, where files stand under their hashes and have names only as links, ` +
-      `which this browser does not show. Make a plain folder of it with "hf download ${modelId ?? 'ORG/NAME'} --local-dir FOLDER".`,
+      `which were not shown to this page. Make a plain folder of it with "hf download ${modelId ?? 'ORG/NAME'} --local-dir FOLDER".`,
     detail: { reason: 'cache_of_links', folder: folderName, modelId, commit: main },
   });
 }

@@ -154,6 +154,7 @@ describe('a model type that is not supported', () => {
     ['an encoder', { model_type: 'roberta', architectures: ['RobertaForMaskedLM'] }],
     ['a classifier of whole texts', { model_type: 'bert', architectures: ['BertForSequenceClassification'] }],
     ['a model for images', { model_type: 'vit', architectures: ['ViTForImageClassification'] }],
+    ['a model for speech', { model_type: 'whisper', architectures: ['WhisperForConditionalGeneration'] }],
     ['a model for speech', { model_type: 'wav2vec2', architectures: ['Wav2Vec2ForCTC'] }],
   ])('is called %s: %j', async (words, config) => {
     const error = await errorOf(plan(makeSingle(config, new Map())));
