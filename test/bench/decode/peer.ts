@@ -46,8 +46,8 @@ export async function createPeerSession(
     },
     /** A prompt into an empty cache; resolves when its logits are in JavaScript. */
     async prefill(ids: readonly number[]): Promise<void> {
-      const { kvHeadCount, headDim } = plan.shape;
-      const empty = new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, headDim]);
+      const { kvHeadCount, paddedHeadDim } = plan.shape;
+      const empty = new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, paddedHeadDim]);
       const outputs = await session.run({
         ...Object.fromEntries(caches.map(({ past }) => [past, empty])),
         [GRAPH_IO.inputIds]: new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
