@@ -197,16 +197,41 @@ test.describe('pages that browsers trust less', () => {
     await page.close();
   });
 
-  test('a file: page: a typed error that says to serve it', async ({ wish }) => {
-    const classic = join(folder, 'classic');
-    await buildRealms(classic, { classic: true });
-    await writeFile(join(classic, 'index.html'), '<!doctype html><script src="page.js"></script>');
-    const page = await browser.newPage();
-    await openRealms(page, pathToFileURL(join(classic, 'index.html')).href);
-    const { error } = await page.evaluate((it) => window.realms.here(it), wish);
-    expect(error).toMatchObject({ code: 'environment_unsupported', detail: { reason: 'file_page' } });
-    expect(error?.message).toMatch(/http\(s\)/u);
-    await page.close();
+  test.describe('without an origin of their own', () => {
+    /** One classic script: modules are not for such pages. */
+    let classic: string;
+    test.beforeAll(async () => {
+      classic = await mkdtemp(join(tmpdir(), 'firstlight-classic-'));
+      await buildRealms(classic, { classic: true });
+      await writeFile(join(classic, 'index.html'), '<!doctype html><script src="page.js"></script>');
+      await writeFile(
+        join(classic, 'frame.html'),
+        '<!doctype html><iframe sandbox="allow-scripts" src="index.html"></iframe>',
+      );
+    });
+    test.afterAll(() => rm(classic, { recursive: true, force: true }));
+
+    test('a file: page: a typed error that says to serve it', async ({ wish }) => {
+      const page = await browser.newPage();
+      await openRealms(page, pathToFileURL(join(classic, 'index.html')).href);
+      const { error } = await page.evaluate((it) => window.realms.here(it), wish);
+      expect(error).toMatchObject({ code: 'environment_unsupported', detail: { reason: 'file_page' } });
+      expect(error?.message).toMatch(/http\(s\)/u);
+      await page.close();
+    });
+
+    test('a sandboxed frame: a typed error that says what to allow', async ({ wish }) => {
+      server.folder = classic;
+      server.headers = {};
+      const page = await browser.newPage();
+      await page.goto(`${server.origin}/frame.html`);
+      const frame = page.frames().find((one) => one.url().endsWith('/index.html'));
+      await frame?.waitForFunction(() => 'realms' in window);
+      const outcome = await frame?.evaluate((it) => window.realms.here(it), wish);
+      expect(outcome?.error).toMatchObject({ code: 'environment_unsupported', detail: { reason: 'opaque_origin' } });
+      expect(outcome?.error?.message).toMatch(/allow-same-origin/u);
+      await page.close();
+    });
   });
 });
 
