@@ -21,8 +21,10 @@ if (self.name.startsWith(NAME_PREFIX)) {
     }),
   );
   const locks = (navigator as { locks?: LockManager }).locks;
-  void locks?.request(workerLifeLock(self.name.slice(NAME_PREFIX.length)), () => {
-    self.postMessage(WORKER_READY);
-    return new Promise(() => {}); // held until this worker is gone
-  });
+  locks
+    ?.request(workerLifeLock(self.name.slice(NAME_PREFIX.length)), () => {
+      self.postMessage(WORKER_READY);
+      return new Promise(() => {}); // held until this worker is gone
+    })
+    .catch(() => undefined); // a page whose site data is blocked has no locks: then only error events tell
 }

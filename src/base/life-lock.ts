@@ -5,19 +5,25 @@
  * browser gives it to whoever waits for it as soon as the worker is gone.
  */
 
-/** The worker's side: resolves when the lock is held. */
-export function holdForLife(name: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    navigator.locks
-      .request(name, () => {
-        resolve();
-        return new Promise(() => undefined);
-      })
-      .catch(reject);
+/**
+ * The worker's side: resolves when the lock is held; false where the browser gives the page no locks (site data is blocked, or no
+ * https): then only error events tell.
+ */
+export function holdForLife(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const hold = (): Promise<void> => {
+      resolve(true);
+      return new Promise(() => undefined);
+    };
+    const refuse = (): void => resolve(false);
+    const locks = navigator.locks as LockManager | undefined;
+    if (locks) locks.request(name, hold).catch(refuse);
+    else refuse();
   });
 }
 
 /** The other side, once the lock is held: tells the end, until the signal fires. */
 export function watchLife(name: string, signal: AbortSignal, onEnd: () => void): void {
-  navigator.locks.request(name, { signal }, onEnd).catch(() => undefined);
+  const locks = navigator.locks as LockManager | undefined;
+  locks?.request(name, { signal }, onEnd).catch(() => undefined);
 }

@@ -7,7 +7,14 @@
  */
 import * as Comlink from 'comlink';
 import { LoadError } from '../contract/errors.ts';
-import type { AdapterInfo, ContextRange, LoadEvent, LoadRequest, SimulatedLimits } from '../contract/load.ts';
+import type {
+  AdapterInfo,
+  CacheMode,
+  ContextRange,
+  LoadEvent,
+  LoadRequest,
+  SimulatedLimits,
+} from '../contract/load.ts';
 import { DEFAULT_ENDPOINT } from '../contract/model-name.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
@@ -69,6 +76,12 @@ export interface PlanOptions {
   readonly simulatedLimits?: SimulatedLimits;
   /** Ask the network for nothing. Default false: the cache is used without it only when the network is away. */
   readonly offline?: boolean;
+  /**
+   * Default `auto`: what is downloaded is kept for the next load; where the browser gives the page no storage (a private window,
+   * blocked site data) or too little, the model is loaded without, and plan, notices and report say so. `required`: then the load
+   * fails instead. `none`: nothing is kept, and nothing of the cache is read.
+   */
+  readonly cache?: CacheMode;
   readonly signal?: AbortSignal;
   /**
    * Called for everything that happens; see {@link LoadEvent} for what may be relied on. The call waits for nothing that it
@@ -200,5 +213,6 @@ async function toRequest(model: ModelSource, options: PlanOptions, endpoint: str
     simulatedLimits: options.simulatedLimits ?? null,
     offline: options.offline ?? false,
     maxTouchPoints: countTouchPoints(),
+    cache: options.cache ?? 'auto',
   };
 }

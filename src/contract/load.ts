@@ -6,7 +6,7 @@
  * after `ready`, `failed` or `cancelled` nothing follows.
  */
 import type { LoadErrorData, Stage } from './errors.ts';
-import type { Device, Dtype, LoadPlan } from './plan.ts';
+import type { Device, Dtype, LoadPlan, PlannedStorage } from './plan.ts';
 import type { ModelOrigin } from './snapshot.ts';
 
 /** What may be asked of {@link Loader.plan} and {@link Loader.load}, besides the model id. */
@@ -30,7 +30,15 @@ export interface LoadRequest {
   readonly offline: boolean;
   /** `navigator.maxTouchPoints` of the page, which tells an iPad from a Mac; 0 where it is not known. */
   readonly maxTouchPoints: number;
+  readonly cache: CacheMode;
 }
+
+/**
+ * What a load does about the cache. `auto`: uses it; where the browser gives the page no storage, or too little for the model, the
+ * files go straight onto the device and are not kept. `required`: such a load fails (`storage_unavailable`, `quota_exceeded`).
+ * `none`: the cache is neither read nor written. What lies in a folder on this computer is read in place, whatever this says.
+ */
+export type CacheMode = 'auto' | 'required' | 'none';
 
 /**
  * How many tokens, prompt and answer together, a load makes room for. A number instead of this asks for exactly that many, which
@@ -145,6 +153,8 @@ export interface LoadReport {
   readonly adapter: AdapterInfo | null;
   /** True where the network was away and the last known commit was used. */
   readonly offline: boolean;
+  /** Where the files lay in the end: a cache that was found full during the download was done without. */
+  readonly storage: PlannedStorage;
   readonly notices: readonly string[];
 }
 

@@ -154,7 +154,7 @@ export interface PlanCosts {
   readonly downloadBytes: number;
   /** Of these, already in the cache: of complete files, and of files whose download a load would go on with. */
   readonly cachedBytes: number;
-  /** What the weight files take in the cache in all; 0 where they are read in place, from a folder. */
+  /** What the weight files take in the cache in all; 0 where nothing is kept ({@link LoadPlan.storage}). */
   readonly diskBytes: number;
   /** Sum of all weight buffers after encoding. */
   readonly weightBytes: number;
@@ -193,6 +193,17 @@ export interface PlannedLimits {
 /** The file that a tokenizer is made from: its own, a SentencePiece model, or byte pairs (with merges.txt). */
 export type TokenizerSource = 'tokenizer.json' | 'tokenizer.model' | 'vocab.json';
 
+/** Where a load's files lie while it needs them, and afterwards. */
+export interface PlannedStorage {
+  /**
+   * `cache`: they are kept, verified, and the next load reads them from there. `inPlace`: a folder on this computer, read where
+   * it lies. `none`: they go from the network straight onto the device; the next load downloads them again.
+   */
+  readonly kind: 'cache' | 'inPlace' | 'none';
+  /** Why it is so, in a sentence. */
+  readonly reason: string;
+}
+
 /** The complete plan of a load. */
 export interface LoadPlan {
   readonly modelId: string;
@@ -230,6 +241,8 @@ export interface LoadPlan {
   readonly tokenizerReason: string;
   /** The safetensors files that hold at least one needed tensor, in file order. */
   readonly weightFiles: readonly { readonly path: string; readonly sizeBytes: number }[];
+  /** Where the files lie: whether the next load finds them. */
+  readonly storage: PlannedStorage;
   /** In graph order. */
   readonly weights: readonly PlannedWeight[];
   /** What the graph declares over the weights' buffers. */

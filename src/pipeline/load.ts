@@ -13,16 +13,19 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { runBeside } from '../base/together.ts';
 import { cleanUpAfter } from '../base/clean-up.ts';
+import { LoadError } from '../contract/errors.ts';
 import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
-import type { LoadPlan } from '../contract/plan.ts';
+import type { LoadPlan, PlannedStorage } from '../contract/plan.ts';
 import { type AdapterAnswer, describeAdapter } from '../runtime/adapter.ts';
 import { loadOnnxRuntime, startOnnxRuntime } from '../runtime/onnxruntime.ts';
 import { buildGraphs, buildNothing } from './build.ts';
 import type { ModelGraphs } from './build.ts';
 import { fetchOntoDevice } from './place/fetch-onto-device.ts';
+import { listNeededFiles } from './needed-files.ts';
 import { planLoad } from './plan/plan.ts';
+import type { PlanInput } from './plan/plan.ts';
 import { summarizePlan } from './plan/summary.ts';
-import { withRepository } from './repository.ts';
+import { withCacheOrWithout, withRepository } from './repository.ts';
 import type { Repository, RepositoryRequest } from './repository.ts';
 import { CachedDecoder } from './serve/cached-decoder.ts';
 import { listFirstIds } from './serve/first-ids.ts';
@@ -59,14 +62,26 @@ export async function planModel(context: LoadContext, onEvent: (event: LoadEvent
  * What to ask for to get the same model again: its commit, dtype, device and context, whatever the branch or the defaults
  * say by now. A commit that is in the cache asks the network for nothing.
  */
-export function pinRequest(request: LoadRequest, info: ModelInfo): LoadRequest {
+export function pinRequest(request: LoadRequest, info: ModelInfo, storage: PlannedStorage): LoadRequest {
   const { commit, dtype, device } = info;
   const named = request.origin.type === 'id';
   // What it had grown to is not asked for at once: the conversations that needed it went with the device.
   const contextTokens = { reserve: info.contextTokens, max: info.maxContextTokens };
   const pinned = { ...request, dtype, device, contextTokens };
-  // What lies at an address or in a folder has no revisions; of an address, the files that were loaded are taken.
-  return named ? { ...pinned, revision: commit } : { ...pinned, offline: request.origin.type === 'url' };
+  // What lies at an address or in a folder has no revisions; of an address, the files that were loaded are taken, where they are kept.
+  const fromCache = request.origin.type === 'url' && storage.kind === 'cache';
+  return named ? { ...pinned, revision: commit } : { ...pinned, offline: fromCache };
+}
+
+/** The same model again, after its device was lost. @throws LoadError of any code; `file_changed` where it is another by now */
+export async function remakeModel(context: LoadContext, info: ModelInfo, report: LoadReport): Promise<ServedModel> {
+  const model = await loadModel({ ...context, request: pinRequest(context.request, info, report.storage) }, () => {});
+  if (model.info.commit === info.commit) return model;
+  await model.release();
+  throw new LoadError('file_changed', {
+    message: `What lies at the address of ${info.modelId} is no longer what was loaded. Load it again.`,
+    detail: { modelId: info.modelId, before: info.commit, now: model.info.commit },
+  });
 }
 
 /** All stages. @throws LoadError of any code */
@@ -103,7 +118,7 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
   // Beside the weights: a tokenizer that cannot be made ends the load before gigabytes have come.
   return runBeside(
     signal,
-    (either) => makeTexts(repository, plan.tokenizer, log, either),
+    (either) => withCacheOrWithout(repository, 'fetch', () => makeTexts(repository, plan.tokenizer, log, either)),
     (making, either) => placeAndServe(repository, plan, graphs, making, { log, signal: either }),
   );
 }
@@ -175,6 +190,7 @@ async function placeAndServe(
       warmUp: { skeletonMs: placed.skeleton?.elapsedMs ?? null, ...warmth },
       adapter: placed.adapter,
       offline: repository.snapshot.offline,
+      storage: repository.storage,
       notices: log.notices,
     };
     return new ServedModel({
@@ -190,26 +206,37 @@ async function placeAndServe(
   }
 }
 
-async function runPlan({ snapshot, files }: Repository, { request, log, adapter, signal }: Run): Promise<LoadPlan> {
+async function runPlan(repository: Repository, { request, log, adapter, signal }: Run): Promise<LoadPlan> {
+  const { snapshot } = repository;
+  const chooseStorage: PlanInput['chooseStorage'] = async (planned) => {
+    const mayChoose = repository.storage.kind === 'cache' && request.cache === 'auto';
+    const shortage = mayChoose && (await repository.files.foreseeShortage(listNeededFiles(snapshot, planned)));
+    if (shortage) await repository.doWithoutCache(shortage, 'plan');
+    return repository.storage;
+  };
+  const plan = async (): Promise<LoadPlan> => {
+    const { adapter: info, absence } = await adapter;
+    return planLoad({
+      snapshot,
+      request,
+      adapter: info,
+      adapterAbsence: absence,
+      platform: { userAgent: navigator.userAgent, maxTouchPoints: request.maxTouchPoints },
+      readAll: (path) => repository.files.readAll(path, { signal }),
+      readRange: (path, start, end) => repository.files.readRange(path, start, end, { signal }),
+      chooseStorage,
+      status: (paths) => repository.files.status(paths),
+      signal,
+    });
+  };
   return log.run(
     'plan',
     async () => {
-      const { adapter: info, absence } = await adapter;
-      const plan = await planLoad({
-        snapshot,
-        request,
-        adapter: info,
-        adapterAbsence: absence,
-        platform: { userAgent: navigator.userAgent, maxTouchPoints: request.maxTouchPoints },
-        readAll: (path) => files.readAll(path, { signal }),
-        readRange: (path, start, end) => files.readRange(path, start, end, { signal }),
-        status: (paths) => files.status(paths),
-        signal,
-      });
-      for (const notice of plan.notices) log.notice('plan', notice);
-      return plan;
+      const planned = await withCacheOrWithout(repository, 'plan', plan);
+      for (const notice of planned.notices) log.notice('plan', notice);
+      return planned;
     },
-    (plan) => `${plan.dtype} on ${plan.device}`,
+    ({ dtype, device }) => `${dtype} on ${device}`,
   );
 }
 

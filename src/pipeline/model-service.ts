@@ -33,7 +33,7 @@ import { listBundledModels } from '../hub/bundled-index.ts';
 import { describeAdapter } from '../runtime/adapter.ts';
 import { wasmHeapBytes } from '../runtime/wasm-heap.ts';
 import { CacheService } from './cache-service.ts';
-import { loadModel, pinRequest, planModel } from './load.ts';
+import { loadModel, planModel, remakeModel } from './load.ts';
 import type { Environment } from './repository.ts';
 import { LastingModel } from './serve/lasting-model.ts';
 
@@ -87,7 +87,7 @@ export class ModelService implements ModelWorkerApi {
         const served = await loadModel(context, events.send);
         const { info, report } = served;
         const model = new LastingModel(served, {
-          remake: (either) => loadModel({ ...context, request: pinRequest(request, info), signal: either }, () => {}),
+          remake: (either) => remakeModel({ ...context, signal: either }, info, report),
           onState: states.send,
         });
         const handle = this.#nextHandle++;

@@ -34,6 +34,16 @@ export interface FileHasher {
   close(): void;
 }
 
+/** A hasher in this thread. */
+export async function createLocalHasher(
+  algorithm: ContentHash['algorithm'],
+  sizeBytes: number,
+  saved: HashState | null,
+  buffers: BufferPool,
+): Promise<FileHasher> {
+  return new LocalHasher(await createStreamHash(algorithm, sizeBytes, saved), buffers);
+}
+
 /**
  * Makes hashers; one a fetch worker. Also keeps the account of bytes that wait in memory for their turn to be hashed,
  * over all files: above it they are read from the disk again, which costs half as much as writing them did.
@@ -60,7 +70,7 @@ export class HasherFactory {
   /** A hasher that goes on from `saved` as far as that fits. */
   async create(algorithm: ContentHash['algorithm'], sizeBytes: number, saved: HashState | null): Promise<FileHasher> {
     if (sizeBytes < WORKER_FROM_BYTES) {
-      return new LocalHasher(await createStreamHash(algorithm, sizeBytes, saved), this.#buffers);
+      return createLocalHasher(algorithm, sizeBytes, saved, this.#buffers);
     }
     const api = this.#start();
     const id = this.#nextId++;
@@ -119,7 +129,7 @@ export class HasherFactory {
     worker.addEventListener('messageerror', () => onDeath('A message could not be read.'), { signal });
     const lifeLock = `firstlight:hash-worker:${crypto.randomUUID()}`;
     api.start(lifeLock).then(
-      () => watchLife(lifeLock, signal, () => onDeath('Its worker ended without a word.')),
+      (isHeld) => isHeld && watchLife(lifeLock, signal, () => onDeath('Its worker ended without a word.')),
       (error: unknown) => onDeath(String(error)),
     );
     return api;
@@ -145,7 +155,7 @@ export class HashEngine {
   readonly #hashes = new Map<number, StreamHash>();
 
   /** Lives from now on, as {@link holdForLife} has it. */
-  start(lifeLock: string): Promise<void> {
+  start(lifeLock: string): Promise<boolean> {
     return holdForLife(lifeLock);
   }
 

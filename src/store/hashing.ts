@@ -6,6 +6,7 @@
  * re-read what is on disk.
  */
 import { createSHA1, createSHA256, createXXHash64 } from 'hash-wasm';
+import { LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
 import type { HashState } from './journal.ts';
 
@@ -53,6 +54,16 @@ export async function createStreamHash(
     save: () => ({ hashedBytes, state: hasher.save() }),
     digest: () => hasher.digest('hex'),
   };
+}
+
+/** @throws LoadError `integrity_mismatch` where the bytes are not those that were announced */
+export function checkHash({ algorithm, hex: expected }: ContentHash, actual: string): void {
+  if (actual === expected) return;
+  throw new LoadError('integrity_mismatch', {
+    message: `Expected ${algorithm} ${expected}, got ${actual}.`,
+    retryable: true,
+    detail: { algorithm, expected, actual },
+  });
 }
 
 /** The hash of a whole file, read in pieces; `onPiece` is told the bytes done so far and may throw to stop. */

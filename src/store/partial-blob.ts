@@ -16,6 +16,7 @@ import type { SyncFile } from './opfs-folder.ts';
 import type { FileHasher, HasherFactory } from './file-hasher.ts';
 import { addInterval, contiguousEnd, countBytes, coversInterval } from './intervals.ts';
 import type { Interval } from './intervals.ts';
+import { checkHash } from './hashing.ts';
 import { readJournal } from './journal.ts';
 import type { BlobRecord, CacheRecords } from './records.ts';
 import { toStorageError } from './storage-error.ts';
@@ -158,17 +159,13 @@ export class PartialBlob {
   }
 
   /**
-   * Resolves when little waits for the hash. A writer that awaits this is held back by a hash that is slower than the network,
-   * instead of filling the memory.
+   * Resolves when little waits for the hash and for the journal. A writer that awaits this is held back by a hash that is slower
+   * than the network, instead of filling the memory, and never runs far ahead of the journal.
    * @throws LoadError `worker_died`: nothing would ever be verified, so nothing more should be fetched
    */
-  async hashKeepsUp(): Promise<void> {
+  async readyForMore(): Promise<void> {
     while (!this.#closed && this.#hash.pendingBytes > MAX_PENDING_BYTES) await this.#hashMoved();
     if (this.#hash.failure) throw this.#hash.failure;
-  }
-
-  /** Journals if enough was written since the last time; a writer that awaits this never runs far ahead of the journal. */
-  async checkpointIfDue(): Promise<void> {
     const lossBytes = this.#options.getLossBytes();
     // At half of it, so that nobody waits for a journal that keeps up.
     if (!this.#checkpoint && this.#bytesSinceCheckpoint >= lossBytes / 2) void this.checkpoint().catch(() => undefined);
@@ -199,13 +196,7 @@ export class PartialBlob {
     // Digesting ends the hash, and a kill from here on needs its state to go on without re-reading.
     await this.checkpoint();
     const actual = await this.#hash.digest();
-    if (hash && actual !== hash.hex) {
-      throw new LoadError('integrity_mismatch', {
-        message: `Expected ${hash.algorithm} ${hash.hex}, got ${actual}.`,
-        retryable: true,
-        detail: { key, algorithm: hash.algorithm, expected: hash.hex, actual },
-      });
-    }
+    if (hash) checkHash(hash, actual);
     await this.#closeFile();
     const record: BlobRecord = {
       key,

@@ -10,6 +10,7 @@ import type { CacheEntry, CacheUsage } from '../contract/cache.ts';
 import type { BlobFiles } from './blob-files.ts';
 import type { CacheStore } from './catalog-view.ts';
 import { listCache, measureFreeable } from './catalog.ts';
+import type { PreparedRecord } from './prepared-record.ts';
 import { dropPrepared } from './prepared.ts';
 import { toSnapshotKey } from './records.ts';
 import { deleteSnapshots } from './removal.ts';
@@ -53,11 +54,7 @@ export async function ensureRoom(store: CacheStore, neededBytes: number, keepKey
   const evicted = { preparedBytes: 0, snapshots: [] as CacheEntry[] };
   let freeBytes = await findRoom(store.files, neededBytes);
   if (freeBytes >= neededBytes) return evicted;
-  const candidates = (await listCache(store))
-    .filter((entry) => !entry.pinned && toSnapshotKey(entry) !== keepKey && entry.sizeBytes > 0)
-    .sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
-  const prepared = [...(await store.records.listPrepared()).values()].sort((a, b) => a.usedAtMs - b.usedAtMs);
-  const freeableBytes = (await measureFreeable(store, candidates)) + sumSizes(prepared);
+  const { candidates, prepared, freeableBytes } = await findEvictable(store, keepKey);
   if (neededBytes <= freeBytes + freeableBytes) {
     for (const { key, sizeBytes } of prepared) {
       if (!(await dropPrepared(store, key))) continue;
@@ -75,6 +72,38 @@ export async function ensureRoom(store: CacheStore, neededBytes: number, keepKey
   }
   const left = candidates.filter((entry) => !evicted.snapshots.includes(entry));
   throw shortageError(neededBytes, freeBytes, left);
+}
+
+/**
+ * The `quota_exceeded` that {@link ensureRoom} would throw now, by the same arithmetic; null where it would find room, or make it.
+ * Deletes nothing. Runs in a dedicated worker.
+ */
+export async function foreseeShortage(
+  store: CacheStore,
+  neededBytes: number,
+  keepKey: string,
+): Promise<LoadError | null> {
+  const freeBytes = await findRoom(store.files, neededBytes);
+  if (freeBytes >= neededBytes) return null;
+  const { candidates, freeableBytes } = await findEvictable(store, keepKey);
+  return neededBytes <= freeBytes + freeableBytes ? null : shortageError(neededBytes, freeBytes, candidates);
+}
+
+/** What may go, in the order in which it goes: prepared weights, then snapshots. */
+async function findEvictable(
+  store: CacheStore,
+  keepKey: string,
+): Promise<{
+  readonly candidates: readonly CacheEntry[];
+  readonly prepared: readonly PreparedRecord[];
+  readonly freeableBytes: number;
+}> {
+  const candidates = (await listCache(store))
+    .filter((entry) => !entry.pinned && toSnapshotKey(entry) !== keepKey && entry.sizeBytes > 0)
+    .sort((a, b) => a.lastUsedAtMs - b.lastUsedAtMs);
+  const prepared = [...(await store.records.listPrepared()).values()].sort((a, b) => a.usedAtMs - b.usedAtMs);
+  const freeableBytes = (await measureFreeable(store, candidates)) + sumSizes(prepared);
+  return { candidates, prepared, freeableBytes };
 }
 
 /** Whether there is room for so much more, without taking anything else away. Runs in a dedicated worker. */

@@ -13,7 +13,7 @@ import type { RefRecord, ResolveRecords } from '../contract/cache-records.ts';
 import type { ContentHash, Snapshot } from '../contract/snapshot.ts';
 import type { Journal } from './journal.ts';
 import type { PreparedRecord } from './prepared-record.ts';
-import { toStorageError } from './storage-error.ts';
+import { storageUnavailable, toStorageError } from './storage-error.ts';
 
 /** A verified blob: exists only while its file is complete, flushed and proved right. */
 export interface BlobRecord {
@@ -172,6 +172,7 @@ export class CacheRecords implements ResolveRecords {
   }
 
   async #run<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => T | PromiseLike<T>): Promise<T> {
+    if (!('indexedDB' in globalThis)) throw storageUnavailable('IndexedDB');
     try {
       return await this.#store(mode, work);
     } catch (error) {

@@ -39,3 +39,8 @@ export function isQuotaError(error: unknown): boolean {
     (isLoadError(error) && error.code === 'quota_exceeded')
   );
 }
+
+/** Whether the browser gives the page no storage, or no more of it: what a load can do without. */
+export function isStorageShortage(error: unknown): error is LoadError {
+  return isLoadError(error) && (error.code === 'storage_unavailable' || error.code === 'quota_exceeded');
+}

@@ -46,8 +46,10 @@ const ADVICE: Readonly<Record<ErrorCode, string>> = {
   size_mismatch: 'Load again; if it stays so, the repository or a proxy is at fault.',
   integrity_mismatch: 'Load again; if it stays so, the repository or a proxy is at fault.',
   not_cached: 'Connect to the network once, or choose a model that was loaded before.',
-  quota_exceeded: 'Free some disk space or this site’s storage, or choose a smaller model.',
-  storage_unavailable: 'Leave private browsing, or allow this site to keep data.',
+  quota_exceeded:
+    'Free some disk space or this site’s storage, choose a smaller model, or let it load without the cache.',
+  storage_unavailable:
+    'Models load all the same, and are downloaded each time. To keep them, leave private browsing, or allow this site to keep data.',
   storage_failed: 'Load again; if it stays so, choose the folder again, or clear this site’s storage.',
   no_adapter: 'Choose device “auto” or “wasm”, or enable WebGPU in this browser.',
   does_not_fit: SMALLER,

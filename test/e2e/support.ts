@@ -71,6 +71,8 @@ export async function tryLoad(
     dtype?: 'auto' | 'fp32' | 'fp16' | 'q8' | 'q4' | 'q4f16';
     contextTokens?: number;
     simulatedLimits?: { maxBufferBytes: number };
+    offline?: boolean;
+    cache?: 'auto' | 'required' | 'none';
   } = {},
 ): Promise<Failure | null> {
   const { endpoint, token, ...load } = options;

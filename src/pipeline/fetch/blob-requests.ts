@@ -1,7 +1,7 @@
 /**
- * The requests under way for one half-written blob, while its lock is held.
+ * The requests under way for one blob.
  *
- * In: ranges to ask for. Out: bytes in the blob, and events: something arrived, the file is another one than before, a request
+ * In: ranges to ask for. Out: bytes in their target (a half-written blob whose lock is held, or one that passes), and events: something arrived, the file is another one than before, a request
  * failed for good. Guarantees: no two connections ask for the same bytes; an answer of another version of the file is not
  * written; nothing is written once `stop` has been called, and nothing runs once it has resolved.
  */
@@ -13,7 +13,6 @@ import { LoadError } from '../../contract/errors.ts';
 import type { SnapshotFile } from '../../contract/snapshot.ts';
 import { missingIntervals } from '../../store/intervals.ts';
 import type { Interval } from '../../store/intervals.ts';
-import type { PartialBlob } from '../../store/partial-blob.ts';
 import type { ConnectionBudget } from './connection-budget.ts';
 import type { ConnectionPool, PoolRequest } from './connection-pool.ts';
 import { isOtherVersion, readAnnouncedVersion } from './file-version.ts';
@@ -44,6 +43,19 @@ export interface BlobOrigin {
   readonly commit: string;
 }
 
+/** Where a blob's bytes go. */
+export interface BlobTarget {
+  /** What has arrived. */
+  readonly intervals: readonly Interval[];
+  readonly doneBytes: number;
+  /** Identifies the server's version of the file. */
+  validator: string | null;
+  /** Takes bytes over, with their buffer. */
+  write(offset: number, bytes: Uint8Array<ArrayBuffer>): void;
+  /** Resolves when what comes behind has kept up: the backpressure. */
+  readyForMore(): Promise<void>;
+}
+
 /** What the owner of the requests is told. */
 export interface RequestEvents {
   /** Body bytes arrived from the network. */
@@ -72,7 +84,7 @@ interface RunningRequest {
 export class BlobRequests {
   readonly #deps: RequestDeps;
   readonly #origin: BlobOrigin;
-  readonly #partial: PartialBlob;
+  readonly #target: BlobTarget;
   readonly #server: ServerKnowledge;
   readonly #events: RequestEvents;
   readonly #running = new Set<RunningRequest>();
@@ -83,13 +95,13 @@ export class BlobRequests {
   constructor(
     deps: RequestDeps,
     origin: BlobOrigin,
-    partial: PartialBlob,
+    target: BlobTarget,
     server: ServerKnowledge,
     events: RequestEvents,
   ) {
     this.#deps = deps;
     this.#origin = origin;
-    this.#partial = partial;
+    this.#target = target;
     this.#server = server;
     this.#events = events;
   }
@@ -100,7 +112,7 @@ export class BlobRequests {
     if (this.#server.wholeOnly && this.#running.size > 0) return null;
     const { sizer, budget, pauses } = this.#deps;
     if (pauses.isPaused(this.#server.directUrl ?? this.#origin.file.url)) return null;
-    const range = findGap(this.#running, sizer.next(this.#size - this.#partial.doneBytes, budget.limit));
+    const range = findGap(this.#running, sizer.next(this.#size - this.#target.doneBytes, budget.limit));
     if (!range) return null;
     const request: RunningRequest = {
       ...range,
@@ -135,8 +147,7 @@ export class BlobRequests {
     const sink: RangeSink = {
       buffers,
       server: this.#server,
-      nextMissing: (position) =>
-        missingIntervals(this.#partial.intervals, position, this.#size)[0]?.start ?? this.#size,
+      nextMissing: (position) => missingIntervals(this.#target.intervals, position, this.#size)[0]?.start ?? this.#size,
       accept: (answer) => this.#accept(answer) && (!answer.whole || this.#beginStream(request)),
       write: (offset, bytes) => {
         request.heardMs = Infinity;
@@ -205,31 +216,30 @@ export class BlobRequests {
     }
     const validator = answer.strongEtag === null ? null : `${answer.address} ${answer.strongEtag}`;
     if (validator === null) return true;
-    const known = this.#partial.validator;
+    const known = this.#target.validator;
     // Another mirror or host has validators of its own; there the hash decides.
     if (known !== null && known !== validator && known.startsWith(`${answer.address} `)) {
       this.#events.onRestart('file_changed');
       return false;
     }
-    this.#partial.validator = validator;
+    this.#target.validator = validator;
     return true;
   }
 
   async #write(offset: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
-    const partial = this.#partial;
+    const target = this.#target;
     if (this.#stopping) throw new LoadError('aborted', { retryable: true });
-    const gaps = missingIntervals(partial.intervals, offset, offset + bytes.byteLength);
+    const gaps = missingIntervals(target.intervals, offset, offset + bytes.byteLength);
     const newBytes = gaps.reduce((sum, gap) => sum + gap.end - gap.start, 0);
-    if (newBytes === bytes.byteLength) partial.write(offset, bytes);
+    if (newBytes === bytes.byteLength) target.write(offset, bytes);
     else {
       // Written bytes are given away with their buffer, so that each gap needs one of its own.
-      for (const gap of gaps) partial.write(gap.start, bytes.slice(gap.start - offset, gap.end - offset));
+      for (const gap of gaps) target.write(gap.start, bytes.slice(gap.start - offset, gap.end - offset));
       this.#deps.buffers.give(bytes.buffer);
     }
     if (newBytes > 0) {
       this.#events.onChange();
-      await partial.hashKeepsUp();
-      await partial.checkpointIfDue();
+      await target.readyForMore();
     }
     return newBytes;
   }

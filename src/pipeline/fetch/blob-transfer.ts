@@ -8,7 +8,7 @@
  * Guarantees: at most one tab writes a blob; a want always ends: with its bytes, with an error, or with `aborted`.
  */
 import { cleanUpAfter, runThenCleanUp } from '../../base/clean-up.ts';
-import { isLoadError, LoadError, toErrorData, fromErrorData } from '../../contract/errors.ts';
+import { isLoadError, LoadError } from '../../contract/errors.ts';
 import type { RestartedFile } from '../../contract/cache.ts';
 import type { BlobFiles } from '../../store/blob-files.ts';
 import { withBlobLock } from '../../store/blob-lock.ts';
@@ -21,6 +21,7 @@ import { BlobRequests } from './blob-requests.ts';
 import type { BlobOrigin, RequestDeps } from './blob-requests.ts';
 import type { PoolRequest, RequestSource } from './connection-pool.ts';
 import { openLeaderLink } from './leader-link.ts';
+import { nameFile } from './name-file.ts';
 import type { ServerKnowledge } from './transfer-range.ts';
 import { WantList } from './want-list.ts';
 import type { RangeWant, Want } from './want-list.ts';
@@ -143,7 +144,7 @@ export class BlobTransfer implements RequestSource {
           return this.#lead();
         });
       } catch (error) {
-        if (lock.granted || !lockWait.signal.aborted) this.#wants.rejectAll(this.#place(error));
+        if (lock.granted || !lockWait.signal.aborted) this.#wants.rejectAll(nameFile(error, this.#origin.file.path));
         // Given up because nothing was wanted; but something may be wanted again by now.
         else if (!this.#wants.hasActive) this.#wants.rejectAll(new LoadError('aborted', { retryable: true }));
       } finally {
@@ -205,7 +206,7 @@ export class BlobTransfer implements RequestSource {
         this.#notify();
       },
       onFailure: (error) => {
-        if (!this.#restart) this.#failure ??= this.#place(error);
+        if (!this.#restart) this.#failure ??= nameFile(error, this.#origin.file.path);
       },
       onNotice: (message) => this.notices.push(message),
     });
@@ -273,14 +274,6 @@ export class BlobTransfer implements RequestSource {
     if (!force && nowMs - this.#lastSentMs < 200) return;
     this.#lastSentMs = nowMs;
     this.#deps.channel.sendProgress(this.#origin.key, doneBytes);
-  }
-
-  /** Names the file in an error, if nothing has. */
-  #place(error: unknown): LoadError {
-    const data = toErrorData(error);
-    const { path } = this.#origin.file;
-    const message = data.message.includes(path) ? data.message : `${data.message} (${path})`;
-    return fromErrorData({ ...data, message, stage: 'fetch', detail: { path, ...data.detail } });
   }
 
   #notify(): void {

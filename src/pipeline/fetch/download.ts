@@ -8,12 +8,15 @@
 import { throwIfAborted } from '../../base/abort.ts';
 import type { DownloadSummary, FetchProgress } from '../../contract/cache.ts';
 import { isLoadError } from '../../contract/errors.ts';
+import type { LoadError } from '../../contract/errors.ts';
 import type { SnapshotFile } from '../../contract/snapshot.ts';
 import { readStatus } from '../../store/catalog.ts';
 import { toBlobKey } from '../../store/journal.ts';
-import { ensureRoom } from '../../store/quota.ts';
+import { ensureRoom, foreseeShortage } from '../../store/quota.ts';
 import type { BlobTransfer, TransferDeps } from './blob-transfer.ts';
 import { openVerifiedBlob } from './blob-transfer.ts';
+import { DownloadMeter } from './download-meter.ts';
+import type { MeteredFile } from './download-meter.ts';
 
 /** What a download works with. */
 export interface DownloadContext {
@@ -70,13 +73,32 @@ export async function downloadFiles(
   };
 }
 
-interface DownloadItem {
+class DownloadItem implements MeteredFile {
   readonly key: string;
   readonly file: SnapshotFile;
   readonly cachedBytes: number;
   complete: boolean;
   /** With the bytes that each had received before it worked for this download. */
-  readonly transfers: { readonly transfer: BlobTransfer; readonly networkStart: number }[];
+  readonly transfers: { readonly transfer: BlobTransfer; readonly networkStart: number }[] = [];
+
+  constructor(key: string, file: SnapshotFile, cachedBytes: number, complete: boolean) {
+    this.key = key;
+    this.file = file;
+    this.cachedBytes = cachedBytes;
+    this.complete = complete;
+  }
+
+  get sizeBytes(): number {
+    return this.file.sizeBytes;
+  }
+
+  get doneBytes(): number {
+    return Math.max(this.cachedBytes, this.transfers.at(-1)?.transfer.doneBytes ?? 0);
+  }
+
+  get networkBytes(): number {
+    return this.transfers.reduce((sum, { transfer, networkStart }) => sum + transfer.networkBytes - networkStart, 0);
+  }
 }
 
 /** One item a blob: two paths with the same content are one download. */
@@ -88,17 +110,26 @@ async function listItems(deps: TransferDeps, files: readonly SnapshotFile[]): Pr
     const complete = (await openVerifiedBlob(deps, key, file.sizeBytes)) !== null;
     const [status] = await readStatus(deps.records, [file]);
     const cachedBytes = complete ? file.sizeBytes : (status?.cachedBytes ?? 0);
-    items.set(key, { key, file, cachedBytes, complete, transfers: [] });
+    items.set(key, new DownloadItem(key, file, cachedBytes, complete));
   }
   return [...items.values()];
 }
 
+/** The `quota_exceeded` that {@link downloadFiles} is going to end with, as far as it can be foreseen; null otherwise. */
+export async function foreseeDownload(
+  deps: TransferDeps,
+  files: readonly SnapshotFile[],
+  snapshotKey: string,
+): Promise<LoadError | null> {
+  return foreseeShortage(deps, countMissing(await listItems(deps, files)), snapshotKey);
+}
+
+function countMissing(items: readonly DownloadItem[]): number {
+  return items.reduce((sum, item) => (item.complete ? sum : sum + item.sizeBytes - item.cachedBytes), 0);
+}
+
 async function makeRoom(context: DownloadContext, items: readonly DownloadItem[]): Promise<readonly string[]> {
-  const neededBytes = items.reduce(
-    (sum, item) => (item.complete ? sum : sum + item.file.sizeBytes - item.cachedBytes),
-    0,
-  );
-  const { preparedBytes, snapshots } = await ensureRoom(context.deps, neededBytes, context.snapshotKey);
+  const { preparedBytes, snapshots } = await ensureRoom(context.deps, countMissing(items), context.snapshotKey);
   const prepared = `Prepared weights (${preparedBytes} bytes) were removed from the cache to make room.`;
   return [
     ...(preparedBytes > 0 ? [prepared] : []),
@@ -133,51 +164,4 @@ async function fetchItems(
   await Promise.all(running);
   await Promise.all(items.flatMap((item) => item.transfers.map(({ transfer }) => transfer.settled())));
   if (failures.length > 0) throw failures[0];
-}
-
-/** Adds up progress so that its invariants hold whatever the transfers do (restarts, takeovers). */
-class DownloadMeter {
-  readonly totalBytes: number;
-  readonly #items: readonly DownloadItem[];
-  readonly #onProgress: (progress: FetchProgress) => unknown;
-  #lastCall: unknown = null;
-  #doneBytes = -1;
-  #networkBytes = 0;
-
-  constructor(items: readonly DownloadItem[], onProgress: (progress: FetchProgress) => unknown) {
-    this.#items = items;
-    this.#onProgress = onProgress;
-    this.totalBytes = items.reduce((sum, item) => sum + item.file.sizeBytes, 0);
-  }
-
-  get networkBytes(): number {
-    const all = this.#items.flatMap((item) => item.transfers);
-    return all.reduce((sum, { transfer, networkStart }) => sum + transfer.networkBytes - networkStart, 0);
-  }
-
-  report(): void {
-    const sum = this.#items.reduce((total, item) => {
-      if (item.complete) return total + item.file.sizeBytes;
-      // The last byte counts when the file is verified and recorded.
-      const doneBytes = Math.max(item.cachedBytes, item.transfers.at(-1)?.transfer.doneBytes ?? 0);
-      return total + Math.min(doneBytes, Math.max(0, item.file.sizeBytes - 1));
-    }, 0);
-    this.#emit(Math.min(sum, Math.max(0, this.totalBytes - 1)));
-  }
-
-  async finish(): Promise<void> {
-    this.#emit(this.totalBytes);
-    await this.#lastCall;
-  }
-
-  #emit(doneBytes: number): void {
-    const { networkBytes } = this;
-    if (doneBytes <= this.#doneBytes && networkBytes === this.#networkBytes) return;
-    this.#doneBytes = Math.max(this.#doneBytes, doneBytes);
-    this.#networkBytes = networkBytes;
-    const call = async (): Promise<unknown> =>
-      this.#onProgress({ doneBytes: this.#doneBytes, totalBytes: this.totalBytes, networkBytes });
-    // A listener that fails must not fail the download.
-    this.#lastCall = call().catch(() => undefined);
-  }
 }

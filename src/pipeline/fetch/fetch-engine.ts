@@ -7,12 +7,14 @@
 import { transfer } from 'comlink';
 import { holdForLife } from '../../base/life-lock.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
-import { LoadError } from '../../contract/errors.ts';
+import { LoadError, toErrorData } from '../../contract/errors.ts';
+import type { LoadErrorData } from '../../contract/errors.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
 import { BlobFiles } from '../../store/blob-files.ts';
 import { sweep } from '../../store/removal.ts';
 import { HasherFactory } from '../../store/file-hasher.ts';
 import { CacheRecords } from '../../store/records.ts';
+import { storageUnavailable, toStorageError } from '../../store/storage-error.ts';
 import { CONVERTER_VERSION } from '../fill/prepared-layout.ts';
 import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
@@ -20,11 +22,15 @@ import { createBodyBuffers } from './body-reader.ts';
 import { ConnectionBudget } from './connection-budget.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { HostPauses } from './host-pauses.ts';
+import { createPassingDeps } from './passing-transfer.ts';
+import type { PassingDeps } from './passing-transfer.ts';
 import { RangeSizer } from './range-sizer.ts';
 import { SnapshotSession } from './snapshot-session.ts';
 import type { FetchAccess, SessionDeps } from './snapshot-session.ts';
 import { DEFAULT_TUNING } from './tuning.ts';
 import type { FetchTuning } from './tuning.ts';
+import { UncachedSession } from './uncached-session.ts';
+import type { ReadEnds } from './uncached-session.ts';
 import type { RangeWant } from './want-list.ts';
 
 /** What crosses the boundary: the methods of {@link FetchEngine}. */
@@ -37,6 +43,7 @@ export type FetchWorkerApi = Pick<
   | 'waitRange'
   | 'receivedBytes'
   | 'status'
+  | 'foreseeShortage'
   | 'openBlob'
   | 'download'
   | 'cancel'
@@ -44,15 +51,26 @@ export type FetchWorkerApi = Pick<
   | 'shutDown'
 >;
 
+/** What both kinds of session can do. */
+type Session = Pick<
+  UncachedSession,
+  'readAll' | 'readRange' | 'waitRange' | 'status' | 'openBlob' | 'download' | 'receivedBytes' | 'close'
+> &
+  Pick<SnapshotSession, 'foreseeShortage'>;
+
 /** See the file's header. */
 export class FetchEngine {
-  readonly #sessions = new Map<number, SnapshotSession>();
+  readonly #sessions = new Map<number, Session>();
   readonly #listeners = new Map<number, (message: string) => unknown>();
   readonly #operations = new Map<number, AbortController>();
   readonly #transfers = new Map<string, BlobTransfer>();
   readonly #buffers = createBodyBuffers();
   readonly #hashers: HasherFactory;
+  #tuning: FetchTuning | null = null;
+  /** Null where this page has no storage, or it is left alone. */
   #deps: Promise<SessionDeps> | null = null;
+  #obstacle: LoadError | null = null;
+  #uncachedDeps: PassingDeps | null = null;
   #sweep: Promise<void> = Promise.resolve();
   #nextSession = 1;
 
@@ -60,21 +78,36 @@ export class FetchEngine {
     this.#hashers = new HasherFactory(options.createHashWorker, this.#buffers);
   }
 
-  /** Opens the store and clears what a crash left. @throws LoadError `storage_unavailable` */
-  async start(tuning: Partial<FetchTuning>, lifeLock: string): Promise<void> {
-    await holdForLife(lifeLock);
-    this.#deps ??= this.#open({ ...DEFAULT_TUNING, ...tuning });
+  /** Opens the store and clears what a crash left; yields `storage_unavailable` where there is none. @throws LoadError `storage_failed` */
+  async start(tuning: Partial<FetchTuning>, lifeLock: string, useStore: boolean): Promise<LoadErrorData | null> {
+    this.#tuning = { ...DEFAULT_TUNING, ...tuning };
     try {
+      if (!(await holdForLife(lifeLock))) throw storageUnavailable('The lock manager'); // the store needs locks, too
+      this.#deps ??= useStore ? this.#open(this.#tuning) : null;
       await this.#deps;
+      return null;
     } catch (error) {
       this.#deps = null;
-      throw error;
+      const problem = toStorageError(error, 'The lock manager');
+      if (problem.code !== 'storage_unavailable') throw problem;
+      this.#obstacle = problem;
+      return useStore ? toErrorData(problem) : null;
     }
   }
 
-  /** `onNotice` is a comlink proxy, and told what happens to requests while it happens. */
-  async openSession(snapshot: Snapshot, access: FetchAccess, onNotice: (message: string) => unknown): Promise<number> {
-    const session = await SnapshotSession.open(await this.#getDeps(), snapshot, access);
+  /**
+   * Of files that are kept, or of files that are not. `onNotice` is a comlink proxy, and told what happens to requests while it
+   * happens. @throws LoadError `storage_unavailable` where files should be kept and cannot
+   */
+  async openSession(
+    snapshot: Snapshot,
+    access: FetchAccess,
+    keep: boolean,
+    onNotice: (message: string) => unknown,
+  ): Promise<number> {
+    const session = keep
+      ? await SnapshotSession.open(await this.#getDeps(), snapshot, access)
+      : await UncachedSession.open(this.#getUncachedDeps(), await this.#deps, snapshot, access);
     const id = this.#nextSession++;
     this.#sessions.set(id, session);
     this.#listeners.set(id, onNotice);
@@ -115,6 +148,11 @@ export class FetchEngine {
     return this.#get(sessionId).status(paths);
   }
 
+  async foreseeShortage(sessionId: number, paths: readonly string[]): Promise<LoadErrorData | null> {
+    const shortage = await this.#get(sessionId).foreseeShortage(paths);
+    return shortage && toErrorData(shortage);
+  }
+
   async receivedBytes(sessionId: number): Promise<number> {
     return this.#get(sessionId).receivedBytes();
   }
@@ -128,9 +166,12 @@ export class FetchEngine {
     sessionId: number,
     operationId: number,
     paths: readonly string[],
+    readEnds: ReadEnds | null,
     onProgress: (progress: FetchProgress) => unknown,
   ): Promise<DownloadSummary> {
-    return this.#operate(operationId, (signal) => this.#get(sessionId).download(paths, signal, onProgress));
+    return this.#operate(operationId, (signal) =>
+      this.#get(sessionId).download(paths, signal, onProgress, readEnds ?? undefined),
+    );
   }
 
   cancel(operationId: number): void {
@@ -146,7 +187,7 @@ export class FetchEngine {
 
   /** Ends everything; after it the worker can be terminated without loss. */
   async shutDown(): Promise<void> {
-    const deps = await this.#deps?.catch(() => null);
+    const deps = await this.#deps;
     await Promise.all([...this.#sessions.keys()].map((id) => this.closeSession(id)));
     await this.#sweep;
     deps?.channel.close();
@@ -213,15 +254,29 @@ export class FetchEngine {
   }
 
   async #getDeps(): Promise<SessionDeps> {
-    if (!this.#deps) throw new LoadError('disposed', { message: 'The fetch worker was not started or has ended.' });
+    if (this.#obstacle) throw this.#obstacle;
+    if (!this.#deps) throw notStarted();
     return this.#deps;
   }
 
-  #get(sessionId: number): SnapshotSession {
+  /** One set of connections for all sessions that keep nothing. */
+  #getUncachedDeps(): PassingDeps {
+    if (!this.#tuning) throw notStarted();
+    this.#hashers.warmUp();
+    return (this.#uncachedDeps ??= createPassingDeps(this.#tuning, this.#buffers, this.#hashers, (message) =>
+      this.#tell(message),
+    ));
+  }
+
+  #get(sessionId: number): Session {
     const session = this.#sessions.get(sessionId);
     if (!session) throw new LoadError('disposed', { message: 'The snapshot was closed.' });
     return session;
   }
+}
+
+function notStarted(): LoadError {
+  return new LoadError('disposed', { message: 'The fetch worker was not started or has ended.' });
 }
 
 function transferBytes(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {

@@ -10,7 +10,8 @@ import { abortedError, throwIfAborted } from '../../base/abort.ts';
 import { installErrorTransfer } from '../../base/comlink-errors.ts';
 import { watchLife } from '../../base/life-lock.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
-import { LoadError } from '../../contract/errors.ts';
+import { fromErrorData, LoadError } from '../../contract/errors.ts';
+import type { LoadErrorData } from '../../contract/errors.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
 import { BlobFiles } from '../../store/blob-files.ts';
 import { toBlobKey } from '../../store/journal.ts';
@@ -19,11 +20,22 @@ import type { ReadableFile } from '../../store/readable-file.ts';
 import type { FetchWorkerApi } from './fetch-engine.ts';
 import type { FetchAccess } from './snapshot-session.ts';
 import type { FetchTuning } from './tuning.ts';
+import type { ReadEnds } from './uncached-session.ts';
 import type { RangeWant } from './want-list.ts';
 
 /** Options of a call that may be cancelled. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of a download. */
+export interface DownloadOptions extends CallOptions {
+  readonly onProgress?: ((progress: FetchProgress) => void) | undefined;
+  /**
+   * Which files are read with `waitRange` while they come, each from its start to its end, and where the last read of each ends.
+   * Files that are kept nowhere wait for these reads; the cache does not need to know.
+   */
+  readonly readEnds?: ReadEnds | undefined;
 }
 
 /** One snapshot's files. Paths are those of the snapshot; ranges are half-open. */
@@ -38,11 +50,13 @@ export interface SnapshotFiles {
    */
   waitRange(path: string, range: RangeWant, options?: CallOptions): Promise<Uint8Array<ArrayBuffer> | null>;
   status(paths: readonly string[]): Promise<readonly FileStatus[]>;
-  /** All bytes of these files into the cache, verified and recorded. */
-  download(
-    paths: readonly string[],
-    options?: CallOptions & { readonly onProgress?: ((progress: FetchProgress) => void) | undefined },
-  ): Promise<DownloadSummary>;
+  /** The `quota_exceeded` that a download of these files would end with, as far as it can be foreseen; null otherwise. */
+  foreseeShortage(paths: readonly string[]): Promise<LoadError | null>;
+  /**
+   * All bytes of these files: into the cache, verified and recorded; where nothing is kept, past whoever reads them, verified at
+   * their end.
+   */
+  download(paths: readonly string[], options?: DownloadOptions): Promise<DownloadSummary>;
   /** Body bytes of these files that the network has brought since they were opened, headers and small files included. */
   receivedBytes(): Promise<number>;
   /** A complete, verified file, open for reading in this worker: close it. @throws LoadError `not_cached` */
@@ -53,30 +67,53 @@ export interface SnapshotFiles {
 
 /** The fetch worker, as the pipeline uses it. */
 export interface FetchService {
-  /** `onNotice` is told why requests wait, and until when. */
+  /** Why there is no cache: `storage_unavailable`. Null where there is one, or none was asked for. */
+  readonly obstacle: LoadError | null;
+  /** `onNotice` is told why requests wait, and until when. @throws LoadError `storage_unavailable` */
   openSnapshot(snapshot: Snapshot, access: FetchAccess, onNotice?: (message: string) => void): Promise<SnapshotFiles>;
+  /**
+   * Files of which nothing is kept beyond what is in memory for a moment. What the cache holds whole is read there, if it is used.
+   */
+  openUncached(snapshot: Snapshot, access: FetchAccess, onNotice?: (message: string) => void): Promise<SnapshotFiles>;
   dispose(): Promise<void>;
+}
+
+/** How the service starts. */
+export interface FetchServiceOptions {
+  readonly tuning?: Partial<FetchTuning> | undefined;
+  /** False leaves this page's storage alone. Default true. */
+  readonly useStore?: boolean | undefined;
 }
 
 /**
  * Starts the service on a fetch worker, which it owns from now on.
- * @throws LoadError `storage_unavailable`, `worker_died`
+ * @throws LoadError `worker_died`, `storage_failed`
  */
-export async function openFetchService(worker: Worker, tuning: Partial<FetchTuning> = {}): Promise<FetchService> {
+export async function openFetchService(worker: Worker, options: FetchServiceOptions = {}): Promise<FetchService> {
   installErrorTransfer();
+  const { tuning = {}, useStore = true } = options;
   const link = new WorkerLink(worker);
+  let obstacle: LoadErrorData | null;
   try {
-    await link.start(tuning);
+    obstacle = await link.start(tuning, useStore);
   } catch (error) {
     link.end(new LoadError('disposed'));
     throw error;
   }
+  const open = async (
+    snapshot: Snapshot,
+    access: FetchAccess,
+    keep: boolean,
+    onNotice: ((message: string) => void) | undefined,
+  ): Promise<SnapshotFiles> => {
+    const listener = Comlink.proxy((message: string) => onNotice?.(message));
+    const sessionId = await link.call((api) => api.openSession(snapshot, access, keep, listener));
+    return toSnapshotFiles(link, sessionId, snapshot);
+  };
   return {
-    openSnapshot: async (snapshot, access, onNotice) => {
-      const listener = Comlink.proxy((message: string) => onNotice?.(message));
-      const sessionId = await link.call((api) => api.openSession(snapshot, access, listener));
-      return toSnapshotFiles(link, sessionId, snapshot);
-    },
+    obstacle: obstacle && fromErrorData(obstacle),
+    openSnapshot: (snapshot, access, onNotice) => open(snapshot, access, true, onNotice),
+    openUncached: (snapshot, access, onNotice) => open(snapshot, access, false, onNotice),
     dispose: async () => {
       await link.call((api) => api.shutDown()).catch(() => undefined);
       link.end(new LoadError('disposed', { message: 'The fetch service was disposed.' }));
@@ -94,6 +131,10 @@ function toSnapshotFiles(link: WorkerLink, sessionId: number, snapshot: Snapshot
         api.waitRange(sessionId, id, path, range.memory ? Comlink.transfer(range, [range.memory]) : range),
       ),
     status: (paths) => link.call((api) => api.status(sessionId, paths)),
+    foreseeShortage: async (paths) => {
+      const shortage = await link.call((api) => api.foreseeShortage(sessionId, paths));
+      return shortage && fromErrorData(shortage);
+    },
     receivedBytes: () => link.call((api) => api.receivedBytes(sessionId)),
     openBlob: async (path) => {
       const blob = await link.call((api) => api.openBlob(sessionId, path)); // who knows what is complete
@@ -103,7 +144,9 @@ function toSnapshotFiles(link: WorkerLink, sessionId: number, snapshot: Snapshot
     },
     download: (paths, options) => {
       const onProgress = Comlink.proxy((progress: FetchProgress) => options?.onProgress?.(progress));
-      return link.operate(options, (api, id) => api.download(sessionId, id, paths, onProgress));
+      return link.operate(options, (api, id) =>
+        api.download(sessionId, id, paths, options?.readEnds ?? null, onProgress),
+      );
     },
     close: () => link.call((api) => api.closeSession(sessionId)),
   };
@@ -131,11 +174,12 @@ class WorkerLink {
     worker.addEventListener('messageerror', () => this.end(workerDied('A message could not be read.')), { signal });
   }
 
-  /** Starts the worker, and watches over it from then on. */
-  async start(tuning: Partial<FetchTuning>): Promise<void> {
+  /** Starts the worker, and watches over it from then on. Yields what keeps it from its storage. */
+  async start(tuning: Partial<FetchTuning>, useStore: boolean): Promise<LoadErrorData | null> {
     const lifeLock = `firstlight:fetch-worker:${crypto.randomUUID()}`;
-    await this.call((api) => api.start(tuning, lifeLock));
+    const obstacle = await this.call((api) => api.start(tuning, lifeLock, useStore));
     watchLife(lifeLock, this.#watch.signal, () => this.end(workerDied('It ended without a word.')));
+    return obstacle;
   }
 
   async call<T>(work: (api: Comlink.Remote<FetchWorkerApi>) => Promise<T>): Promise<T> {

@@ -16,7 +16,7 @@ import { toBlobKey } from '../../store/journal.ts';
 import { toSnapshotKey } from '../../store/records.ts';
 import type { BlobTransfer, TransferDeps } from './blob-transfer.ts';
 import { openVerifiedBlob } from './blob-transfer.ts';
-import { downloadFiles } from './download.ts';
+import { downloadFiles, foreseeDownload } from './download.ts';
 import type { DownloadContext } from './download.ts';
 import { explainUnreachable } from './unreachable.ts';
 import type { RangeWant } from './want-list.ts';
@@ -98,6 +98,15 @@ export class SnapshotSession {
     );
   }
 
+  /** The `quota_exceeded` that a download of these files would end with, as far as it can be foreseen. */
+  async foreseeShortage(paths: readonly string[]): Promise<LoadError | null> {
+    return foreseeDownload(
+      this.#deps,
+      paths.map((path) => this.#getFile(path)),
+      toSnapshotKey(this.#snapshot),
+    );
+  }
+
   /** A complete, verified file. @throws LoadError `not_cached` */
   async openBlob(path: string): Promise<File> {
     const file = this.#getFile(path);
@@ -157,18 +166,7 @@ export class SnapshotSession {
   ): Promise<Uint8Array<ArrayBuffer> | null> {
     const { start, end } = range;
     const file = this.#getFile(path);
-    if (!(
-      Number.isSafeInteger(start) &&
-      Number.isSafeInteger(end) &&
-      0 <= start &&
-      start <= end &&
-      end <= file.sizeBytes
-    )) {
-      throw new LoadError('invalid_argument', {
-        message: `${path} has no bytes ${start} to ${end}; it has ${file.sizeBytes}.`,
-        detail: { path, start, end, sizeBytes: file.sizeBytes },
-      });
-    }
+    checkRange(file, range);
     const both = this.#bind(signal);
     throwIfAborted(both);
     if (start === end) return new Uint8Array();
@@ -215,10 +213,7 @@ export class SnapshotSession {
   #getFile(path: string): SnapshotFile {
     const file = this.#files.get(path);
     if (file) return file;
-    throw new LoadError('file_not_found', {
-      message: `${this.#snapshot.modelId} has no file "${path}" at ${this.#snapshot.commit}.`,
-      detail: { path, modelId: this.#snapshot.modelId, commit: this.#snapshot.commit },
-    });
+    throw noSuchFile(this.#snapshot, path);
   }
 
   #bind(signal: AbortSignal): AbortSignal {
@@ -238,7 +233,26 @@ export class SnapshotSession {
   }
 }
 
-function missingBlob(path: string): LoadError {
+/** @throws LoadError `invalid_argument` where the file has no such bytes */
+export function checkRange({ path, sizeBytes }: SnapshotFile, { start, end }: RangeWant): void {
+  if (Number.isSafeInteger(start) && Number.isSafeInteger(end) && 0 <= start && start <= end && end <= sizeBytes)
+    return;
+  throw new LoadError('invalid_argument', {
+    message: `${path} has no bytes ${start} to ${end}; it has ${sizeBytes}.`,
+    detail: { path, start, end, sizeBytes },
+  });
+}
+
+/** The error for a path that the snapshot lacks. */
+export function noSuchFile({ modelId, commit }: Snapshot, path: string): LoadError {
+  return new LoadError('file_not_found', {
+    message: `${modelId} has no file "${path}" at ${commit}.`,
+    detail: { path, modelId, commit },
+  });
+}
+
+/** The error for a file that should be in the cache. */
+export function missingBlob(path: string): LoadError {
   return new LoadError('not_cached', {
     message: `${path} is not complete in the cache.`,
     retryable: true,

@@ -12,6 +12,11 @@ export interface FetchTuning {
   readonly maxRangeBytes: number;
   /** Bytes asked for at once, over all connections: what a crash may cost on a fast line. There few, long ranges do best. */
   readonly maxOpenBytes: number;
+  /**
+   * Where nothing is kept: bytes of the network ahead of the device at most. All of them may be in memory: a line of 1 Gbit/s and
+   * 100 ms brings 12 MB before an answer to a request for more.
+   */
+  readonly windowBytes: number;
   /** No byte for so long: another request takes its turn beside this one. */
   readonly quietMs: number;
   /** No byte for so long: the request is given up and asked again. */
@@ -32,6 +37,7 @@ export const DEFAULT_TUNING: FetchTuning = {
   rangeBytes: 2 * 1024 * 1024,
   maxRangeBytes: 16 * 1024 * 1024,
   maxOpenBytes: 48 * 1024 * 1024,
+  windowBytes: 32 * 1024 * 1024,
   quietMs: 2_000,
   stallTimeoutMs: 20_000,
   headersTimeoutMs: 60_000,

@@ -28,16 +28,18 @@ export interface PreparedWeights {
   close(): Promise<void>;
 }
 
+/** Where nothing is kept. */
+export const NO_PREPARED_WEIGHTS: PreparedWeights = { source: null, keeper: null, close: () => Promise.resolve() };
+
 /** Before the download begins: the room that it will need is spared. */
 export async function openPreparedWeights(
   plan: LoadPlan,
   snapshot: Snapshot,
   onNotice: (notice: string) => void,
 ): Promise<PreparedWeights> {
-  const none: PreparedWeights = { source: null, keeper: null, close: () => Promise.resolve() };
   try {
     const content = await describePrepared(plan, snapshot);
-    if (!content) return none;
+    if (!content) return NO_PREPARED_WEIGHTS;
     const slots = layOutPrepared(plan.weights);
     const store = { files: await BlobFiles.open(), records: new CacheRecords() };
     const reader = await openPrepared(store, content.key);
@@ -50,15 +52,15 @@ export async function openPreparedWeights(
     const downloadBytes = plan.costs.downloadBytes - plan.costs.cachedBytes;
     if (!(await hasRoom(store.files, content.sizeBytes + downloadBytes))) {
       onNotice(noRoom(content));
-      return none;
+      return NO_PREPARED_WEIGHTS;
     }
     const writer = await createPrepared(store, content);
-    if (!writer) return none; // another tab is making them
+    if (!writer) return NO_PREPARED_WEIGHTS; // another tab is making them
     const keeper = new PreparedKeeper(writer, content, slots, onNotice);
     return { source: null, keeper, close: () => keeper.discard() };
   } catch (error) {
     onNotice(`Prepared weights are neither read nor kept: ${describe(error)}`);
-    return none;
+    return NO_PREPARED_WEIGHTS;
   }
 }
 

@@ -149,3 +149,17 @@ export function listReadSpans(
   }
   return spans;
 }
+
+/** Where the last read of each file ends that is read at all, in file order. */
+export function listReadEnds(
+  weights: readonly PlannedWeight[],
+  weightFiles: readonly { readonly path: string }[],
+): ReadonlyMap<string, number> {
+  const sources = weights.flatMap((weight) => weight.sources);
+  return new Map(
+    weightFiles.flatMap(({ path }): [string, number][] => {
+      const ends = sources.filter(({ file }) => file === path).map(({ end }) => end);
+      return ends.length > 0 ? [[path, ends.reduce((a, b) => Math.max(a, b))]] : [];
+    }),
+  );
+}

@@ -17,18 +17,21 @@ import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
 import type { WriteBytes } from '../fill/aligned-writer.ts';
 import { fillTables, fillWeights } from '../fill/fill.ts';
 import type { ReadableFile } from '../../store/readable-file.ts';
-import { openPreparedWeights } from '../fill/prepared-weights.ts';
+import { NO_PREPARED_WEIGHTS, openPreparedWeights } from '../fill/prepared-weights.ts';
 import type { PreparedWeights } from '../fill/prepared-weights.ts';
+import { listReadEnds } from '../fill/row-blocks.ts';
 import type { ModelGraphs } from '../build.ts';
-import { findIndex } from '../plan/read-headers.ts';
+import { withCacheOrWithout } from '../repository.ts';
 import type { Repository } from '../repository.ts';
 import type { StageLog } from '../stage-log.ts';
-import { listTextFiles } from '../texts/text-files.ts';
+import { listNeededFiles } from '../needed-files.ts';
 import { warmSkeleton } from '../warm-up/skeleton.ts';
 import type { SkeletonResult } from '../warm-up/skeleton.ts';
 import { openOnGpu, reserveOnGpu } from './place-on-gpu.ts';
 import type { GpuPlace, GpuRoom } from './place-on-gpu.ts';
-import { placeOnWasm } from './place-on-wasm.ts';
+import { makeFromFiles, placeOnWasm } from './place-on-wasm.ts';
+import type { MakeBuffer } from './place-on-wasm.ts';
+import { WeightMemory } from './weight-memory.ts';
 import { openWeightReader } from './weight-reader.ts';
 
 /** A model on its device. */
@@ -57,7 +60,10 @@ export async function fetchOntoDevice(
   signal: AbortSignal,
 ): Promise<PlacedModel> {
   // Beside the reserving: asking the browser for room takes it about a second a gigabyte. It never rejects.
-  const opening = openPreparedWeights(plan, repository.snapshot, (notice) => log.notice('fill', notice));
+  const opening =
+    repository.storage.kind === 'none'
+      ? Promise.resolve(NO_PREPARED_WEIGHTS)
+      : openPreparedWeights(plan, repository.snapshot, (notice) => log.notice('fill', notice));
   const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
   return runThenCleanUp(
     () => place(plan, graphs, repository, opening, log, signal),
@@ -78,20 +84,26 @@ async function fetchOntoGpu(
   const { buffers } = room;
   let giveBack = async (): Promise<void> => room.gpu.destroy();
   try {
-    const prepared = await opening; // before the download, which asks for room too
-    const [summary, fromPrepared, opened] = await runTogether<readonly [DownloadSummary, boolean, WarmPlace]>(signal, [
-      (either) => download(plan, repository, log, either),
-      (either) =>
-        log.run('fill', async () => {
-          const onProgress = (done: number, total: number): void => {
-            log.progress('fill', done, total);
-            // What the device takes is another number of bytes than what is read.
-            log.progress('place', buffers.writtenBytes(), plan.costs.weightBytes);
-          };
-          if (await fillFromPrepared(plan, prepared, room, either, onProgress)) return true;
-          await fillFromDownload(plan, repository, prepared, room, either, onProgress);
+    let prepared = await opening; // before the download, which asks for room too
+    const onProgress = (done: number, total: number): void => {
+      log.progress('fill', done, total);
+      // What the device takes is another number of bytes than what is read.
+      log.progress('place', buffers.writtenBytes(), plan.costs.weightBytes);
+    };
+    const bring = async (either: AbortSignal): Promise<Brought> => {
+      if (repository.storage.kind === 'none') prepared = await dropPrepared(prepared);
+      return runTogether<Brought>(either, [
+        (both) => download(plan, repository, log, both),
+        async (both) => {
+          if (await fillFromPrepared(plan, prepared, room, both, onProgress)) return true;
+          await fillFromDownload(plan, repository, keepAndWrite(prepared, room), both, onProgress);
           return false;
-        }),
+        },
+      ]);
+    };
+    log.start('fetch'); // which begins first
+    const [[summary, fromPrepared], opened] = await runTogether<readonly [Brought, WarmPlace]>(signal, [
+      (either) => log.run('fill', () => withCacheOrWithout(repository, 'fetch', () => bring(either))),
       async (either) => {
         const place = await openOnGpu(room, graphs);
         const { skeleton, decoder, adapter } = place;
@@ -106,7 +118,7 @@ async function fetchOntoGpu(
     if (summary.restarted.length > 0 && !fromPrepared) {
       // What was read before a file started over was not what the hub announced: fill again, from the verified files.
       await prepared.keeper?.discard();
-      await fillFromDownload(plan, repository, prepared, room, signal, () => {});
+      await fillFromDownload(plan, repository, keepAndWrite(prepared, room), signal, () => {});
     }
     const flushed = buffers.flush();
     await prepared.keeper?.commit();
@@ -128,6 +140,9 @@ async function fetchOntoGpu(
   }
 }
 
+/** What a download did, and whether the weights were read from prepared ones instead. */
+type Brought = readonly [DownloadSummary, boolean];
+
 /** What runs on the device, and what its skeleton told. */
 interface WarmPlace {
   readonly place: GpuPlace;
@@ -142,9 +157,13 @@ async function fetchOntoWasm(
   log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
-  const prepared = await opening; // before the download, which asks for room too
-  const summary = await download(plan, repository, log, signal);
+  let prepared = await opening; // before the download, which asks for room too
   const totalBytes = plan.costs.weightBytes;
+  const weights = await withCacheOrWithout(repository, 'fetch', async () => {
+    if (repository.storage.kind !== 'none') return openFiles(plan, repository, prepared, log, signal);
+    prepared = await dropPrepared(prepared);
+    return fillMemory(plan, repository, log, signal);
+  });
   let deviceBytes = 0;
   const onBuffer = (sizeBytes: number): void => {
     deviceBytes += sizeBytes;
@@ -152,15 +171,13 @@ async function fetchOntoWasm(
     log.progress('place', deviceBytes, totalBytes);
   };
   const decoder = await log.run('place', async () => {
-    const files = new Map<string, ReadableFile>();
     try {
-      for (const { path } of plan.weightFiles) files.set(path, await repository.files.openBlob(path));
-      log.start('fill');
-      const placed = await placeOnWasm(plan, graphs.model, { files, prepared, onBuffer });
+      if (!weights.areFilled) log.start('fill');
+      const placed = await placeOnWasm(plan, graphs.model, weights.makeBuffer, onBuffer);
       log.end('fill', null);
       return placed;
     } finally {
-      for (const file of files.values()) file.close();
+      weights.close();
     }
   });
   await prepared.keeper?.commit();
@@ -168,12 +185,66 @@ async function fetchOntoWasm(
     decoder,
     adapter: null,
     compareFirstLayer: () => Promise.resolve(null),
-    fileBytes: summary.totalBytes,
+    fileBytes: weights.summary.totalBytes,
     deviceBytes,
     skeleton: null,
     parkedCaches: plan.conversations - 1,
     preparedBytes: prepared.source?.readBytes ?? 0,
   };
+}
+
+/** Weights that the runtime can ask for. */
+interface WasmWeights {
+  readonly summary: DownloadSummary;
+  readonly makeBuffer: MakeBuffer;
+  /** Converted before the runtime asks, and not while it does. */
+  readonly areFilled: boolean;
+  close(): void;
+}
+
+/** The files, complete in the cache, or in their folder. */
+async function openFiles(
+  plan: LoadPlan,
+  repository: Repository,
+  prepared: PreparedWeights,
+  log: StageLog,
+  signal: AbortSignal,
+): Promise<WasmWeights> {
+  const summary = await download(plan, repository, log, signal);
+  const files = new Map<string, ReadableFile>();
+  const close = (): void => files.forEach((file) => file.close());
+  try {
+    for (const { path } of plan.weightFiles) files.set(path, await repository.files.openBlob(path));
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { summary, makeBuffer: makeFromFiles(plan, files, prepared), areFilled: false, close };
+}
+
+/** Where nothing is kept, neither are they; what of them is half made takes room. */
+async function dropPrepared(prepared: PreparedWeights): Promise<PreparedWeights> {
+  await prepared.keeper?.discard();
+  return NO_PREPARED_WEIGHTS;
+}
+
+/** The converted weights, in memory: nothing is kept that could be read when the runtime asks. */
+async function fillMemory(
+  plan: LoadPlan,
+  repository: Repository,
+  log: StageLog,
+  signal: AbortSignal,
+): Promise<WasmWeights> {
+  const memory = new WeightMemory(plan);
+  log.start('fetch'); // which begins first
+  const [summary] = await runTogether<readonly [DownloadSummary, undefined]>(signal, [
+    (either) => download(plan, repository, log, either),
+    async (either) => {
+      const onProgress = (done: number, total: number): void => log.progress('fill', done, total);
+      await log.run('fill', () => fillFromDownload(plan, repository, memory, either, onProgress));
+    },
+  ]);
+  return { summary, makeBuffer: (name) => memory.take(name), areFilled: true, close: () => memory.clear() };
 }
 
 function download(
@@ -182,15 +253,11 @@ function download(
   log: StageLog,
   signal: AbortSignal,
 ): Promise<DownloadSummary> {
-  const index = findIndex(repository.snapshot);
-  const paths = [
-    ...plan.weightFiles.map(({ path }) => path),
-    ...(index ? [index.path] : []), // the plan has read it; a load needs it, all the same
-    ...listTextFiles(repository.snapshot, plan),
-  ];
+  const paths = listNeededFiles(repository.snapshot, plan);
   return log.run('fetch', async () => {
     const summary = await repository.files.download(paths, {
       signal,
+      readEnds: listReadEnds(plan.weights, plan.weightFiles),
       onProgress: ({ doneBytes, totalBytes, networkBytes }) =>
         log.progress('fetch', doneBytes, totalBytes, networkBytes),
     });
@@ -202,8 +269,7 @@ function download(
 async function fillFromDownload(
   plan: LoadPlan,
   repository: Repository,
-  { keeper }: PreparedWeights,
-  { buffers }: GpuRoom,
+  target: { readonly write: WriteBytes },
   signal: AbortSignal,
   onProgress: (doneBytes: number, totalBytes: number) => void,
 ): Promise<void> {
@@ -214,15 +280,22 @@ async function fillFromDownload(
       computeRotary,
       signal,
       read: (file, start, end, either) => reader.read(file, start, end, either),
-      write: async (name, offsetBytes, bytes) => {
-        await keeper?.keep(name, offsetBytes, bytes);
-        await buffers.write(name, offsetBytes, bytes);
-      },
+      write: (name, offsetBytes, bytes) => target.write(name, offsetBytes, bytes),
       onProgress: ({ doneBytes, totalBytes }) => onProgress(doneBytes, totalBytes),
     });
   } finally {
     reader.close();
   }
+}
+
+/** What goes to the device is kept on the way, where something is to be kept. */
+function keepAndWrite({ keeper }: PreparedWeights, { buffers }: GpuRoom): { readonly write: WriteBytes } {
+  return {
+    write: async (name, offsetBytes, bytes) => {
+      await keeper?.keep(name, offsetBytes, bytes);
+      await buffers.write(name, offsetBytes, bytes);
+    },
+  };
 }
 
 /** False where there are none, or they turned out damaged: then everything is to be filled from the files. */

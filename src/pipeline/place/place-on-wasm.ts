@@ -1,8 +1,10 @@
 /**
- * Stage 6 on WebAssembly: the runtime pulls each weight, converted, from the verified files, or from prepared weights.
+ * Stage 6 on WebAssembly: the runtime pulls each weight, converted, from the verified files, from prepared weights, or from
+ * memory where nothing is kept.
  *
- * In: a plan, its graph, and complete files. Out: a decoder. Guarantees: one weight at a time is in memory besides the
- * runtime's own copy. Stage 5 (fill) runs inside this one, because onnxruntime asks for initializers synchronously.
+ * In: a plan, its graph, and a source of whole buffers. Out: a decoder. Guarantees: from files, one weight at a time is in memory
+ * besides the runtime's own copy. Stage 5 (fill) then runs inside this one, because onnxruntime asks for initializers
+ * synchronously.
  */
 import { computeRotary } from '../../blueprints/rotary.ts';
 import { LoadError } from '../../contract/errors.ts';
@@ -14,21 +16,37 @@ import type { ReadableFile } from '../../store/readable-file.ts';
 import { createBufferMaker } from '../fill/encode-whole.ts';
 import type { PreparedWeights } from '../fill/prepared-weights.ts';
 
-/** What placing on WASM needs besides plan and graph. */
-export interface WasmPlaceParts {
-  /** Path → complete, verified file. */
-  readonly files: ReadonlyMap<string, ReadableFile>;
-  readonly prepared: PreparedWeights;
-  /** Told the size of each buffer that the runtime has taken. */
-  readonly onBuffer: (sizeBytes: number) => void;
-}
+/** A whole weight buffer, at once; good until the next one is made. */
+export type MakeBuffer = (name: string, sizeBytes: number) => Uint8Array;
 
-/** @throws LoadError `storage_failed`, `out_of_memory`, `runtime_failed`, and what filling throws */
+/**
+ * `onBuffer` is told the size of each buffer that the runtime has taken.
+ * @throws LoadError `storage_failed`, `out_of_memory`, `runtime_failed`, and what filling throws
+ */
 export async function placeOnWasm(
   plan: LoadPlan,
   graph: Uint8Array<ArrayBuffer>,
-  { files, prepared, onBuffer }: WasmPlaceParts,
+  makeBuffer: MakeBuffer,
+  onBuffer: (sizeBytes: number) => void,
 ): Promise<Decoder> {
+  return createWasmDecoder({
+    ort: await loadOnnxRuntime(),
+    plan,
+    graph,
+    makeBuffer: (name, sizeBytes) => {
+      const bytes = makeBuffer(name, sizeBytes);
+      onBuffer(bytes.byteLength);
+      return bytes;
+    },
+  });
+}
+
+/** Buffers of prepared weights, else converted from complete, verified files (by path) when they are asked for. */
+export function makeFromFiles(
+  plan: LoadPlan,
+  files: ReadonlyMap<string, ReadableFile>,
+  prepared: PreparedWeights,
+): MakeBuffer {
   const readSync = (path: string, start: number, end: number): Uint8Array => {
     const file = files.get(path);
     if (!file) throw new LoadError('internal', { message: `${path} was not opened` });
@@ -38,16 +56,10 @@ export async function placeOnWasm(
       throw new LoadError('storage_failed', { message: `Reading ${path} failed.`, stage: 'fill', cause: error });
     }
   };
-  const makeBuffer = createBufferMaker(plan, readSync, computeRotary);
-  return createWasmDecoder({
-    ort: await loadOnnxRuntime(),
-    plan,
-    graph,
-    makeBuffer: (name, sizeBytes) => {
-      const bytes = prepared.source?.readBuffer(name, sizeBytes) ?? makeBuffer(name);
-      prepared.keeper?.keepWhole(name, bytes);
-      onBuffer(bytes.byteLength);
-      return bytes;
-    },
-  });
+  const convert = createBufferMaker(plan, readSync, computeRotary);
+  return (name, sizeBytes) => {
+    const bytes = prepared.source?.readBuffer(name, sizeBytes) ?? convert(name);
+    prepared.keeper?.keepWhole(name, bytes);
+    return bytes;
+  };
 }

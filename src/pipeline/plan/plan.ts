@@ -12,7 +12,15 @@ import { claimsToWriteText } from '../../blueprints/model-kind.ts';
 import { findBlueprint } from '../../blueprints/registry.ts';
 import type { FileStatus } from '../../contract/cache.ts';
 import type { AdapterInfo, LoadRequest } from '../../contract/load.ts';
-import type { DecoderShape, Device, Dtype, LoadPlan, PlannedWeight, TensorSource } from '../../contract/plan.ts';
+import type {
+  DecoderShape,
+  Device,
+  Dtype,
+  LoadPlan,
+  PlannedStorage,
+  PlannedWeight,
+  TensorSource,
+} from '../../contract/plan.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
 import { type Choice, chooseConversations } from './choose-context.ts';
 import { ALL_DTYPES, chooseDevice, chooseDtype, chooseOtherDevice, type DtypeQuestion } from './choose.ts';
@@ -27,6 +35,7 @@ import { readTensorTable, type ReadRange } from './read-headers.ts';
 import { refuseOtherKinds } from './repository-kind.ts';
 import { type ModelSizing, sizeModel, type SizingInput, toDtypeFit, toPlannedLimits } from './size-model.ts';
 import { cutSources } from './split-rows.ts';
+import { usualStorage } from './storage.ts';
 import { settleTying } from './tied-head.ts';
 
 /** What {@link planLoad} needs. */
@@ -42,6 +51,8 @@ export interface PlanInput {
   readonly platform?: PlatformFacts;
   readonly readAll: ReadAll;
   readonly readRange: ReadRange;
+  /** Where the files of such a load will lie; left out, as usual for the snapshot's source. */
+  readonly chooseStorage?: (plan: Pick<LoadPlan, 'weightFiles' | 'tokenizer'>) => Promise<PlannedStorage>;
   /** What the cache holds of these files; left out, nothing. */
   readonly status?: (paths: readonly string[]) => Promise<readonly FileStatus[]>;
   readonly signal?: AbortSignal | undefined;
@@ -108,7 +119,10 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const sizing = here(dtype.value);
 
   const weightFiles = listNeededFiles(snapshot, [...sources.values()].flat());
-  const statuses = (await input.status?.(weightFiles.map(({ path }) => path))) ?? [];
+  const weightPaths = weightFiles.map(({ path }) => path);
+  // First: whether the cache is used decides what of it counts.
+  const storage = (await input.chooseStorage?.({ weightFiles, tokenizer: tokenizer.value })) ?? usualStorage(snapshot);
+  const statuses = (await input.status?.(weightPaths)) ?? [];
   throwIfAborted(signal);
   const downloadBytes = weightFiles.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return {
@@ -130,6 +144,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     tokenizer: tokenizer.value,
     tokenizerReason: tokenizer.reason,
     weightFiles,
+    storage,
     weights: sizing.weights.flatMap(({ spec, layouts }) =>
       layouts.map((layout) => toPlannedWeight(spec, layout, sources.get(spec.name) ?? [])),
     ),
@@ -140,7 +155,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
       parameterCount: sizing.parameterCount,
       downloadBytes,
       cachedBytes: statuses.reduce((sum, { cachedBytes }) => sum + cachedBytes, 0),
-      diskBytes: snapshot.source === 'folder' ? 0 : downloadBytes,
+      diskBytes: storage.kind === 'cache' ? downloadBytes : 0,
       weightBytes: sizing.weightBytes,
       scaleBytes: sizing.scaleBytes,
       kvBytesPerToken: sizing.kvBytesPerToken,

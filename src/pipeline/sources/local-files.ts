@@ -5,11 +5,11 @@
  * that says whether the file changed, is gone or may not be read; nothing crosses the network and nothing is kept.
  */
 import { raceAbort, throwIfAborted } from '../../base/abort.ts';
-import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
+import type { DownloadSummary, FileStatus } from '../../contract/cache.ts';
 import { isLoadError, LoadError } from '../../contract/errors.ts';
 import { readSlices } from '../../store/readable-file.ts';
 import type { ReadableFile } from '../../store/readable-file.ts';
-import type { CallOptions, SnapshotFiles } from '../fetch/service.ts';
+import type { CallOptions, DownloadOptions, SnapshotFiles } from '../fetch/service.ts';
 import type { RangeWant } from '../fetch/want-list.ts';
 import { describeReadFailure, fileChanged } from './local-read-error.ts';
 
@@ -63,10 +63,12 @@ export class LocalFiles implements SnapshotFiles {
     });
   }
 
-  async download(
-    paths: readonly string[],
-    options: CallOptions & { readonly onProgress?: ((progress: FetchProgress) => void) | undefined } = {},
-  ): Promise<DownloadSummary> {
+  /** Nothing is kept, so nothing is short. */
+  foreseeShortage(): Promise<null> {
+    return Promise.resolve(null);
+  }
+
+  async download(paths: readonly string[], options: DownloadOptions = {}): Promise<DownloadSummary> {
     throwIfAborted(this.#bind(options));
     const totalBytes = paths.reduce((sum, path) => sum + this.#get(path).file.size, 0);
     options.onProgress?.({ doneBytes: totalBytes, totalBytes, networkBytes: 0 });

@@ -53,7 +53,8 @@ export class TabWorker {
 
   async start(tuning: Partial<FetchTuning>): Promise<void> {
     this.#worker = new Worker(new URL('../../../../workers/fetch.worker.ts', import.meta.url), { type: 'module' });
-    this.#service = await openFetchService(this.#worker, tuning);
+    this.#service = await openFetchService(this.#worker, { tuning });
+    if (this.#service.obstacle) throw this.#service.obstacle;
   }
 
   async open(
