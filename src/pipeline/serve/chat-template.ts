@@ -50,12 +50,23 @@ function checkMessage(message: unknown, index: number): PlainMessage {
     throw refuse(`Message ${index} of the conversation is no object with a role.`, { index });
   }
   const { content, ...others } = message;
-  const given = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== null && value !== undefined));
+  const given = nameThoughts(
+    Object.fromEntries(Object.entries(others).filter(([, value]) => value !== null && value !== undefined)),
+  );
   if (content === null || content === undefined) {
     if (given['tool_calls'] !== undefined || given['reasoning_content'] !== undefined) return given;
     throw refuse(`Message ${index} of the conversation has no content.`, { index });
   }
   return { ...given, content: typeof content === 'string' ? content : joinParts(content, index) };
+}
+
+/** Names under which APIs give what a model thought before it answered; templates read the first, some the second. */
+const THOUGHTS = ['reasoning_content', 'thinking', 'reasoning'];
+
+/** As transformers does: whichever name was used, templates find it. */
+function nameThoughts(message: JsonObject): JsonObject {
+  const thoughts = THOUGHTS.map((name) => message[name]).find((value) => value !== undefined);
+  return thoughts === undefined ? message : { thinking: thoughts, ...message, reasoning_content: thoughts };
 }
 
 function joinParts(content: unknown, index: number): string {

@@ -74,6 +74,9 @@ CONVERSATIONS: dict[str, Json] = {
         "messages": [system("  You are kind. "), user("Hi"), assistant(" Hello!\n"), user("And now?\r\n")]
     },
     "thoughts": {"messages": [user("2+2?"), assistant(THOUGHT), user("3+3?")]},
+    "thoughts under another name": {
+        "messages": [user("2+2?"), assistant("4") | {"reasoning": "easy"}, user("3+3?")],
+    },
     "roles out of order": {"messages": [user("a"), user("b")]},
     "tools": {"messages": [system("Be brief."), user("Weather?")], "tools": TOOLS},
     "a tool was called": {"messages": [user("Weather?"), CALL, RESULT], "tools": TOOLS},
