@@ -6,6 +6,7 @@
 export type { ModelCache, PruneOptions, VerifyOptions } from './client/cache.ts';
 export { createLoader } from './client/loader.ts';
 export type { Loader, LoaderOptions, LoadOptions, PlanOptions } from './client/loader.ts';
+export type { InterruptedLoad } from './client/load-mark.ts';
 export { readDroppedFolder } from './client/local-folder.ts';
 export type { FolderSource } from './client/local-folder.ts';
 export type { AddressSource, ModelSource } from './client/model-source.ts';

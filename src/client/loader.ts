@@ -21,6 +21,7 @@ import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
 import { createModelCache } from './cache.ts';
 import type { ModelCache } from './cache.ts';
 import { baseAddress, countTouchPoints, checkEnvironment, toFetchable } from './environment.ts';
+import { type InterruptedLoad, readInterruptedLoad, watchLoad } from './load-mark.ts';
 import { toNamedOrigin } from './model-source.ts';
 import type { ModelSource } from './model-source.ts';
 import { createModel } from './model.ts';
@@ -115,6 +116,11 @@ export interface Loader {
   readonly cache: ModelCache;
   /** The GPU and its limits, null where there is none. */
   adapter(): Promise<AdapterInfo | null>;
+  /**
+   * The load in which this tab's last page ended without a word, most likely for want of memory; null where there is none, from
+   * the end of the next load on, and in workers. Worth asking before a page begins a load by itself.
+   */
+  interruptedLoad(): InterruptedLoad | null;
   /** The models that the page brings. */
   bundled(): Promise<readonly BundledModel[]>;
   /** Ends the worker and every model with it. */
@@ -158,15 +164,25 @@ export function createLoader(options: LoaderOptions = {}): Loader {
       const request = await toRequest(model, loadOptions, source.endpoint);
       const { onProgress, signal } = loadOptions;
       return using(async (worker) => {
-        const onEvent = Comlink.proxy(toPageCallback(onProgress));
+        const watch = watchLoad();
+        const tellPage = toPageCallback(onProgress);
+        const onEvent = Comlink.proxy((event: LoadEvent) => {
+          watch.note(event);
+          tellPage(event);
+        });
         const states = new StateFeed();
         const onState = Comlink.proxy(states.push);
-        const loaded = await worker.call((api, id) => api.load(id, source, request, onEvent, onState), signal);
-        return createModel(worker, loaded, states, worker.hold()); // the model keeps the worker alive
+        try {
+          const loaded = await worker.call((api, id) => api.load(id, source, request, onEvent, onState), signal);
+          return createModel(worker, loaded, states, worker.hold()); // the model keeps the worker alive
+        } finally {
+          watch.end();
+        }
       });
     },
     cache: createModelCache(using),
     adapter: () => using((worker) => worker.call((api) => api.adapter())),
+    interruptedLoad: readInterruptedLoad,
     bundled: () => using((worker) => worker.call((api, id) => api.bundled(id, source))),
     dispose() {
       disposed = true;
