@@ -21,6 +21,7 @@ import { createStreamHash } from '../../../../src/store/hashing.ts';
 import type { SyncFile } from '../../../../src/store/opfs-folder.ts';
 import type { ReadableFile } from '../../../../src/store/readable-file.ts';
 import { readUsage } from '../../../../src/store/quota.ts';
+import { OptionalRecords } from '../../../../src/store/optional-records.ts';
 import { CacheRecords } from '../../../../src/store/records.ts';
 
 /** How a download went. */
@@ -75,6 +76,38 @@ export class TabWorker {
       this.#notices.push(notice),
     );
     return snapshot.files.map((file) => file.path);
+  }
+
+  /** Of files that are kept nowhere: works where `start` found no storage, too. */
+  async openUncached(endpoint: string, modelId: string): Promise<void> {
+    const snapshot = await resolveSnapshot(
+      { modelId, revision: 'main', offline: false },
+      { hub: { endpoint, token: null }, bundledBaseUrl: null, records: new OptionalRecords(null) },
+    );
+    this.#snapshot = snapshot;
+    this.#files = await this.#getService().openUncached(snapshot, { endpoint, token: null });
+  }
+
+  /** Reads whole files in their order while they come, in pieces; yields the sha256 of each, and the bytes of the network. */
+  async readPassing(
+    paths: readonly string[],
+    pieceBytes: number,
+  ): Promise<{ readonly hashes: readonly string[]; readonly networkBytes: number }> {
+    const files = this.#getFiles();
+    const sizes = new Map(this.#getSnapshot().files.map(({ path, sizeBytes }) => [path, sizeBytes]));
+    const readEnds = new Map(paths.map((path) => [path, sizes.get(path) ?? 0]));
+    const download = files.download(paths, { readEnds });
+    download.catch(() => undefined);
+    const hashes: string[] = [];
+    for (const [path, sizeBytes] of readEnds) {
+      const hash = await createStreamHash('sha256', sizeBytes, null);
+      for (let start = 0; start < sizeBytes; start += pieceBytes) {
+        const bytes = await files.waitRange(path, { start, end: Math.min(start + pieceBytes, sizeBytes) });
+        hash.update(bytes ?? new Uint8Array());
+      }
+      hashes.push(hash.digest());
+    }
+    return { hashes, networkBytes: (await download).networkBytes };
   }
 
   /** A folder of a static server, as far as it has no hashes. */
