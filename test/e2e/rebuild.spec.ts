@@ -44,6 +44,24 @@ crashTest('a GPU process that crashes in mid-generation: rebuilt without network
   expect(status).toBe('ready');
 });
 
+crashTest(
+  'a GPU process that crashes under a model that is kept nowhere: downloaded again, and rebuilt',
+  async ({ app, openHub }) => {
+    const { loader } = await openTiny(app, openHub);
+    const options = { device: 'webgpu', dtype: 'fp32', cache: 'none' } as const;
+    const model = await loader.evaluateHandle((it, [id, load]) => it.load(id, load), [ID, options] as const);
+    await recordStates(model);
+    const before = await generate(model, 8);
+    expect(before.code).toBeNull();
+    await crashGpu(app);
+    await expect.poll(() => statesOf(model)).toEqual(['rebuilding', 'ready']);
+    expect(await generate(model, 8)).toEqual(before);
+    const { bytes, storage } = await model.evaluate((it) => it.report);
+    expect(bytes.fromNetwork).toBeGreaterThan(0);
+    expect(storage.kind).toBe('none');
+  },
+);
+
 crashTest('no adapter comes back: a bounded number of attempts, then no_adapter @long', async ({ app, openHub }) => {
   const { loader } = await openTiny(app, openHub);
   const model = await loader.evaluateHandle((it, id) => it.load(id, { device: 'webgpu', dtype: 'fp32' }), ID);
