@@ -61,9 +61,9 @@ export function watchLoad(): LoadWatch {
 
 function store(): void {
   const latest = [...underWay.values()].at(-1);
-  if (latest) addEventListener('pagehide', forget);
-  else removeEventListener('pagehide', forget);
   access((storage) => {
+    if (latest) addEventListener('pagehide', forget);
+    else removeEventListener('pagehide', forget);
     if (latest) storage.setItem(KEY, JSON.stringify(latest));
     else storage.removeItem(KEY);
   });
