@@ -30,7 +30,10 @@ export async function makeTexts(
 ): Promise<MadeTexts> {
   try {
     const texts = await readTexts(afterBeginning(source, log, signal), tokenizerSource, signal);
-    const transformers = await loadTransformers();
+    // It needs the runtime, which belongs to the stage that places the model: one that does not start has failed there.
+    const transformers = await loadTransformers().catch((error: unknown) => {
+      throw isLoadError(error) ? error.inStage('place') : error;
+    });
     return { ...texts, transformers, tokenizer: new TextTokenizer(transformers, texts.tokenizer) };
   } catch (error) {
     throw isLoadError(error) ? error.inStage('serve') : error;

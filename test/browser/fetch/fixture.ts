@@ -18,7 +18,7 @@ export const QUICK: Partial<FetchTuning> = {
   maxOpenBytes: 6 * 256 * 1024,
   quietMs: 100,
   stallTimeoutMs: 1_200,
-  headersTimeoutMs: 20_000, // no test waits for it, and a busy machine answers late
+  headersTimeoutMs: 20_000, // a busy machine answers late; a test that waits for it asks for less
   firstDelayMs: 20,
   maxDelayMs: 200,
   progressIntervalMs: 10,

@@ -172,7 +172,7 @@ const FATAL: readonly (readonly [name: string, rules: readonly FaultRule[], code
 
 for (const [name, rules, code] of FATAL) {
   test(`gives up on ${name} with ${code}, and goes on later with what was missing`, async ({ openTab, hub }) => {
-    const tab = await openTab({ ...QUICK, stallTimeoutMs: 150, maxAttempts: 3 });
+    const tab = await openTab({ ...QUICK, stallTimeoutMs: 150, headersTimeoutMs: 1_500, maxAttempts: 3 });
     for (const rule of rules) hub.misbehave(rule);
     const error = await tab.downloadFails(code as 'http_status');
     expect(error.message).toContain(SHARD);
