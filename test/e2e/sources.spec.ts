@@ -355,7 +355,7 @@ test.describe('the form', () => {
     await expect(app.getByRole('button', { name: 'Choose a folder…' })).toBeFocused();
 
     await app.locator('input[webkitdirectory]').setInputFiles(FOLDER);
-    await expect(form(app).getByRole('status')).toHaveText(/^tiny-llama, 5 files, /u);
+    await expect(app.locator('[data-folder]').getByRole('status')).toHaveText(/^tiny-llama, 5 files, /u);
     await expect(form(app).getByRole('alert')).toHaveCount(0);
     await pressLoad(app);
     await isReady(app);
@@ -367,7 +367,7 @@ test.describe('the form', () => {
     const chooser = app.waitForEvent('filechooser');
     await app.getByRole('button', { name: 'Choose a folder…' }).press('Enter');
     await (await chooser).setFiles(FOLDER);
-    await expect(form(app).getByRole('status')).toHaveText(/^tiny-llama, 5 files, /u);
+    await expect(app.locator('[data-folder]').getByRole('status')).toHaveText(/^tiny-llama, 5 files, /u);
   });
 
   test('a folder dropped on the page, from the real file system', async ({ app }) => {
@@ -385,7 +385,7 @@ test.describe('the form', () => {
       await expect(veil).toBeVisible();
       await drag('drop');
       await expect(veil).toBeHidden();
-      await expect(form(app).getByRole('status')).toHaveText(/^dropped-llama, 5 files, /u);
+      await expect(app.locator('[data-folder]').getByRole('status')).toHaveText(/^dropped-llama, 5 files, /u);
       await expect(app.getByRole('radio', { name: 'Folder on this computer' })).toBeChecked();
       await pressLoad(app);
       await isReady(app);
