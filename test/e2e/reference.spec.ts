@@ -11,8 +11,8 @@ import { divergence, KL_BOUND } from './divergence.ts';
 import { checkpointFolder, expect, readReference, test } from './support.ts';
 
 const NAMES = readdirSync(fileURLToPath(new URL('../fixtures/reference/', import.meta.url)))
-  .filter((file) => file.endsWith('.json'))
-  .map((file) => file.replace('.json', ''))
+  .filter((file) => file.endsWith('.f32'))
+  .map((file) => file.replace('.f32', ''))
   .sort();
 
 /** Largest difference of a float32 logit: two float32 programs that sum in different orders stay well below it. */
