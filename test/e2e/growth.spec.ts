@@ -103,7 +103,7 @@ test('greedy ids across growths are those of transformers; conversations, refusa
   expect(await readAccount(worker)).toMatchObject({ liveBuffers: 0, liveBytes: 0, liveDevices: 0 });
 });
 
-test('a decode step that fails its proof after a growth: the generation goes on without it, and says so', async ({
+test('a decode step that fails its proof after a growth: the generation goes on without it, and says so @long', async ({
   app,
   openHub,
 }) => {

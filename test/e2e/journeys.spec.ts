@@ -39,6 +39,8 @@ for (const device of ['webgpu', 'wasm'] as const) {
     await expect(output).not.toBeEmpty();
     await stop.click();
     await expect(stop).toHaveAttribute('aria-disabled', 'true');
+    expect(foreign).toEqual([]);
+    if (device === 'webgpu') return; // a software GPU takes its time over a whole story; reference.spec.ts reads its numbers
 
     // Always the best token: then the story is the one that transformers tells.
     const { prompt, story } = await readRecordedStory();
@@ -47,16 +49,7 @@ for (const device of ['webgpu', 'wasm'] as const) {
     await page.getByLabel('Token choice', { exact: true }).selectOption('greedy');
     await page.getByLabel('Prompt', { exact: true }).fill(prompt);
     await page.getByRole('button', { name: 'Generate', exact: true }).click();
-    if (device === 'wasm') await expect(output).toHaveText(story);
-    else {
-      // A software GPU takes its time over a whole story: the beginning has to do.
-      const words = async (): Promise<string[]> => (await output.innerText()).split(' ');
-      await expect.poll(async () => (await words()).length).toBeGreaterThan(8);
-      await stop.click();
-      await expect(stop).toHaveAttribute('aria-disabled', 'true');
-      expect(story.startsWith((await words()).slice(0, 8).join(' '))).toBe(true);
-    }
-    expect(foreign).toEqual([]);
+    await expect(output).toHaveText(story);
   });
 }
 

@@ -45,7 +45,7 @@ crashTest('a GPU process that crashes in mid-generation: rebuilt without network
 });
 
 crashTest(
-  'a GPU process that crashes under a model that is kept nowhere: downloaded again, and rebuilt',
+  'a GPU process that crashes under a model that is kept nowhere: downloaded again, and rebuilt @long',
   async ({ app, openHub }) => {
     const { loader } = await openTiny(app, openHub);
     const options = { device: 'webgpu', dtype: 'fp32', cache: 'none' } as const;

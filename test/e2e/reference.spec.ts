@@ -29,7 +29,7 @@ for (const name of NAMES) {
     for (const device of ['webgpu', 'wasm'] as const) {
       // A software GPU takes long. `npm test` has one here, tiny-llama where limits are forced down (limits.spec.ts), and the
       // bundled model's own test, which transformers computed, at each of its loads.
-      const isRare = device === 'webgpu' && !['tiny-qwen2-tied', 'tiny-llama-head8'].includes(name);
+      const isRare = device === 'webgpu' && name !== 'tiny-llama-head8';
       test(`float32 on ${device}: logits and greedy ids are those of transformers${isRare ? ' @long' : ''}`, async ({
         app,
         openHub,
@@ -64,7 +64,8 @@ for (const name of NAMES) {
         expect(generated).toEqual(ids);
       });
 
-      const isOften = device === 'wasm';
+      // What quantising does to numbers differs between trained and random weights, hardly between families.
+      const isOften = device === 'wasm' && ['storyteller-2m', 'tinystories-656k', 'tiny-llama-head8'].includes(name);
       test(`q8 and q4 on ${device}: KL divergence from float32${isOften ? '' : ' @long'}`, async ({
         app,
         openHub,
