@@ -2,13 +2,14 @@
  * Conversations rendered against transformers and jinja2 (test/fixtures/chat-templates.json).
  */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import * as transformers from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isLoadError } from '../../../src/contract/errors.ts';
 import type { ChatMessage, ChatOptions } from '../../../src/contract/generate.ts';
 import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
 import { renderChat } from '../../../src/pipeline/serve/chat-template.ts';
+import { isAbsent, sharedData } from '../../shared-data.ts';
 
 interface Conversation extends ChatOptions {
   readonly messages: readonly ChatMessage[];
@@ -36,7 +37,7 @@ interface Digest {
 
 const ROOT = new URL('../../../', import.meta.url);
 const recorded = JSON.parse(readFileSync(new URL('test/fixtures/chat-templates.json', ROOT), 'utf8')) as Recorded;
-const TEMPLATES = new URL('../shared/data/chat-templates/', ROOT);
+const TEMPLATES = sharedData('chat-templates/');
 
 /** A tokenizer that has a template, and little else. */
 function withTemplate(template: string | Record<string, string>): transformers.PreTrainedTokenizer {
@@ -94,9 +95,7 @@ const KNOWN_DIFFERENCES: Readonly<Record<string, Readonly<Record<string, Differe
 };
 
 describe('real templates, with tools and system messages, give what transformers makes of them', () => {
-  const isHere = existsSync(TEMPLATES);
-  const title = isHere ? '' : ' (SKIPPED: the shared test data is not here)';
-  it.skipIf(!isHere).each(Object.entries(recorded.real))(`%s${title}`, (file, digests) => {
+  it.skipIf(isAbsent(TEMPLATES)).each(Object.entries(recorded.real))('%s', (file, digests) => {
     const template = readFileSync(new URL(file, TEMPLATES), 'utf8');
     for (const [name, expected] of Object.entries(digests)) {
       const rendered = render(template, recorded.conversations[name] as Conversation);

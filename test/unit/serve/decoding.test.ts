@@ -1,13 +1,14 @@
 /**
  * Ids → text against Hugging Face's tokenizers (test/fixtures/decoding): all at once, and in pieces.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import * as transformers from '@huggingface/transformers';
 import { describe, expect, it } from 'vitest';
 import { compileDecoder } from '../../../src/pipeline/serve/decode-steps.ts';
 import { TextStream } from '../../../src/pipeline/serve/text-stream.ts';
 import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
 import type { IdDecoder } from '../../../src/pipeline/serve/token-decoder.ts';
+import { isAbsent, sharedData } from '../../shared-data.ts';
 
 interface Recorded {
   readonly records: readonly unknown[];
@@ -25,7 +26,7 @@ interface TextRecord {
 }
 
 const ROOT = new URL('../../../', import.meta.url);
-const DATA = new URL('../shared/data/', ROOT);
+const DATA = sharedData('');
 
 const readJson = (url: URL): unknown => JSON.parse(readFileSync(url, 'utf8'));
 const readRecords = (name: string): readonly unknown[] =>
@@ -77,8 +78,7 @@ describe('each kind of decoder gives the text of tokenizers, a token at a time',
 
 describe('real tokenizers give the text of tokenizers, whole and in pieces, special tokens hidden and shown', () => {
   for (const [name, folder] of Object.entries(FOLDERS)) {
-    const isHere = existsSync(folder);
-    it.skipIf(!isHere)(`${name}${isHere ? '' : ' (SKIPPED: the shared test data is not here)'}`, () => {
+    it.skipIf(isAbsent(folder))(name, () => {
       const tokenizer = openTokenizer(folder);
       const records = readRecords(name) as readonly TextRecord[];
       expect(records.length).toBeGreaterThan(40);

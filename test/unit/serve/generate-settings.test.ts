@@ -1,11 +1,12 @@
 /** Options over a repository's generation config, and what nobody may ask for. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { GenerateOptions } from '../../../src/contract/generate.ts';
 import { listEndTokens } from '../../../src/pipeline/serve/end-tokens.ts';
 import { completeSettings } from '../../../src/pipeline/serve/generate-settings.ts';
 import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
 import { readGenerationDefaults } from '../../../src/pipeline/serve/generation-defaults.ts';
+import { isAbsent, sharedData } from '../../shared-data.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -204,9 +205,8 @@ describe('end tokens', () => {
     expect([...listEndTokens(nested, 100)]).toEqual([1]);
   });
 
-  const folder = new URL('../../../../shared/data/cases/yi-merge-eos-only-in-tokenizer/', import.meta.url);
-  const isHere = existsSync(folder);
-  it.skipIf(!isHere)(`of a real merge${isHere ? '' : ' (SKIPPED: the shared test data is not here)'}`, async () => {
+  const folder = sharedData('cases/yi-merge-eos-only-in-tokenizer/');
+  it.skipIf(isAbsent(folder))('of a real merge', async () => {
     const transformers = await import('@huggingface/transformers');
     const { TextTokenizer } = await import('../../../src/pipeline/serve/text-tokenizer.ts');
     const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), 'utf8')) as JsonObject;
