@@ -83,6 +83,7 @@ export async function foreseeShortage(
   neededBytes: number,
   keepKey: string,
 ): Promise<LoadError | null> {
+  if (neededBytes === 0) return null; // a load from the cache: to ask the disk for room would only delay it
   const freeBytes = await findRoom(store.files, neededBytes);
   if (freeBytes >= neededBytes) return null;
   const { candidates, freeableBytes } = await findEvictable(store, keepKey);
