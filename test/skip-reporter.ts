@@ -8,8 +8,11 @@ export default class SkipReporter implements Reporter {
 
   onTestEnd(test: TestCase): void {
     if (test.outcome() !== 'skipped') return;
-    const reasons = test.annotations.flatMap(({ type, description }) => (type === 'skip' ? [description ?? ''] : []));
-    this.#skipped.set(test.titlePath().filter(Boolean).join(' › '), reasons.find(Boolean) ?? 'no reason was given');
+    const asked = test.annotations.filter(({ type }) => type === 'skip' || type === 'fixme');
+    const reason = asked.find(({ description }) => description)?.description ?? 'no reason was given';
+    // Nobody asked to skip what Playwright did not come to.
+    const why = asked.length > 0 ? reason : 'it was not run, because something before it failed';
+    this.#skipped.set(test.titlePath().filter(Boolean).join(' › '), why);
   }
 
   onEnd(_: FullResult): void {
