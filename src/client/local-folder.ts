@@ -78,7 +78,9 @@ export async function readDroppedFolder(dropped: DataTransfer): Promise<FolderSo
   } catch (error) {
     throw error instanceof LoadError ? error : deniedError('What was dropped', error);
   }
-  return { folder: files };
+  // A folder without files is called by its name, too.
+  const [only, ...others] = entries;
+  return only && isDirectoryEntry(only) && others.length === 0 ? { folder: files, name: only.name } : { folder: files };
 }
 
 async function walkEntry(entry: FileSystemEntry, parent: string, files: LocalFile[]): Promise<void> {

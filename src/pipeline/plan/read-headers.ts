@@ -17,7 +17,7 @@ import {
 import { refuseLfsPointer } from '../../formats/lfs-pointer.ts';
 import { parseWeightsIndex } from '../../formats/weights-index.ts';
 import { type ReadAll, readIndexBytes } from './read-config.ts';
-import { chooseWeightFiles, findCompleteSet, nameSome } from './weight-files.ts';
+import { chooseWeightFiles, findCompleteSet, mayBeLinks, nameSome } from './weight-files.ts';
 
 /** The bytes `[start, end)` of a file of the snapshot. */
 export type ReadRange = (path: string, start: number, end: number) => Promise<Uint8Array>;
@@ -89,7 +89,7 @@ interface Shards {
   readonly shardByTensor: ReadonlyMap<string, string> | null;
 }
 
-async function listShards({ files, modelId }: Snapshot, readAll: ReadAll): Promise<Shards> {
+async function listShards({ files, modelId, source }: Snapshot, readAll: ReadAll): Promise<Shards> {
   const chosen = chooseWeightFiles(files);
   if (!chosen) throw new LoadError('no_safetensors', { detail: { modelId } });
   const { index } = chosen;
@@ -103,7 +103,7 @@ async function listShards({ files, modelId }: Snapshot, readAll: ReadAll): Promi
   const complete = findCompleteSet(files);
   if (complete) return { files: complete, shardByTensor: null };
   throw new LoadError('file_not_found', {
-    message: `${index.path} names ${missing.length} files that are not there: ${nameSome(missing)}.`,
+    message: `${index.path} names ${missing.length} files that are not there: ${nameSome(missing)}.${mayBeLinks(source)}`,
     detail: { files: missing, index: index.path },
   });
 }

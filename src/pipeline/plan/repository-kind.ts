@@ -8,7 +8,7 @@ import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
 import { readJsonObject } from '../../formats/repository-json.ts';
 import type { ReadAll } from './read-config.ts';
-import { chooseWeightFiles, nameSome } from './weight-files.ts';
+import { chooseWeightFiles, mayBeLinks, nameSome } from './weight-files.ts';
 
 const ADAPTER_CONFIG = 'adapter_config.json';
 
@@ -69,7 +69,7 @@ export async function refuseOtherKinds(snapshot: Snapshot, readAll: ReadAll): Pr
   }
   // Without any file of a known kind, the missing config.json is the better news.
   if (weights === null && (paths.includes('config.json') || isKnownKind(paths))) {
-    throw noSafetensors(snapshot.modelId, paths);
+    throw noSafetensors(snapshot, paths);
   }
 }
 
@@ -102,12 +102,12 @@ const REMEDIES: Readonly<Record<string, string>> = {
     'Convert it once in Python: AutoModelForCausalLM.from_pretrained(model).save_pretrained(folder) writes safetensors.',
 };
 
-function noSafetensors(modelId: string, paths: readonly string[]): LoadError {
+function noSafetensors({ modelId, source }: Snapshot, paths: readonly string[]): LoadError {
   const seen = seeFormats(paths);
   const [first] = seen;
   const message = first
     ? `${modelId} has its weights as ${seen.map(({ format }) => format).join(', ')} (${nameSome(first.files)}); ` +
       `model.safetensors, or shards of it, is needed. ${REMEDIES[first.format] ?? 'Load the repository that they were made from.'}`
-    : `None of the ${paths.length} files of ${modelId} holds weights; model.safetensors, or shards of it, is needed.`;
+    : `None of the ${paths.length} files of ${modelId} holds weights; model.safetensors, or shards of it, is needed.${mayBeLinks(source)}`;
   return new LoadError('no_safetensors', { message, detail: { modelId, seen } });
 }

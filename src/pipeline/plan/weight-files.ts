@@ -6,7 +6,7 @@
  * not find by itself is taken only where it is complete and nothing else could be meant.
  */
 import { LoadError } from '../../contract/errors.ts';
-import type { SnapshotFile } from '../../contract/snapshot.ts';
+import type { SnapshotFile, SnapshotSource } from '../../contract/snapshot.ts';
 
 /** A checkpoint: its files, or the index that names them. */
 export type WeightFiles =
@@ -125,4 +125,12 @@ const NAMES_IN_MESSAGE = 5;
 export function nameSome(names: readonly string[]): string {
   const more = names.length - NAMES_IN_MESSAGE;
   return names.slice(0, NAMES_IN_MESSAGE).join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+/**
+ * What else may be the reason why a file is not there, as a sentence with a space before it. Chromium shows a page no link in a
+ * folder on this computer, whether it was picked, given to a file input or dropped.
+ */
+export function mayBeLinks(source: SnapshotSource): string {
+  return source === 'folder' ? ' Links are not shown to a page: the files themselves must lie in the folder.' : '';
 }

@@ -7,8 +7,8 @@
  *
  * Layout (https://huggingface.co/docs/huggingface_hub/guides/manage-cache): `models--ORG--NAME/` with `refs/BRANCH`, a text that
  * names a commit, `blobs/HASH`, the files, and `snapshots/COMMIT/PATH`, links to them, or the files themselves where the system
- * allows no links. Whether a page sees what a link leads to depends on the browser and on how the folder was chosen: a directory
- * handle may leave links out where `<input webkitdirectory>` shows them as files.
+ * allows no links. Chromium shows a page no links, whether the folder was picked, dropped, or given to `<input webkitdirectory>`;
+ * another browser may show what they lead to.
  */
 import { LoadError } from '../../contract/errors.ts';
 

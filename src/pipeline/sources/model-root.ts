@@ -6,6 +6,7 @@
  */
 import { LoadError } from '../../contract/errors.ts';
 import { isKnownKind } from '../plan/repository-kind.ts';
+import { mayBeLinks } from '../plan/weight-files.ts';
 
 const CONFIG = 'config.json';
 
@@ -26,8 +27,16 @@ export function findModelRoot(paths: readonly string[], folderName: string): str
   const [root] = roots;
   if (root === undefined) {
     if (isKnownKind(paths)) return ''; // weights of another format, without any config
+    if (paths.length === 0) {
+      throw new LoadError('file_not_found', {
+        message:
+          `This page sees no file in "${folderName}".${mayBeLinks('folder')} The snapshots in Hugging Face's cache are made of links: ` +
+          'make a plain folder with "hf download ORG/NAME --local-dir FOLDER".',
+        detail: { path: CONFIG, folder: folderName, fileCount: 0, reason: 'no_files' },
+      });
+    }
     throw new LoadError('file_not_found', {
-      message: `Neither "${folderName}" nor a folder in it holds a config.json (${paths.length} files were seen).`,
+      message: `Neither "${folderName}" nor a folder in it holds a config.json (${paths.length} files were seen).${mayBeLinks('folder')}`,
       detail: { path: CONFIG, folder: folderName, fileCount: paths.length },
     });
   }

@@ -80,6 +80,17 @@ describe('weights of another format', () => {
     expect(error.message).toContain('GGUF (MythTrans-Q4_K_M.gguf)');
   });
 
+  it('in a folder on this computer, files that are not there may be links, which a page is not shown', async () => {
+    const index = { weight_map: { 'model.norm.weight': 'model-00001-of-00001.safetensors' } };
+    for (const files of [{}, { 'model.safetensors.index.json': index }]) {
+      const made = makeRepository(new Map(), { ...files, 'config.json': LLAMA_CONFIG });
+      const hidden = await errorOf(plan({ ...made, snapshot: { ...made.snapshot, source: 'folder' } }));
+      expect(['no_safetensors', 'file_not_found']).toContain(hidden.code);
+      expect(hidden.message).toContain('Links are not shown to a page');
+      expect((await errorOf(plan(made))).message).not.toContain('Links');
+    }
+  });
+
   it('files that end like weights and are none are not called weights', async () => {
     const error = await errorOf(
       plan(makeRepository(new Map(), { 'config.json': LLAMA_CONFIG, 'training_args.bin': 'x' })),

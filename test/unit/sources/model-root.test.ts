@@ -43,7 +43,7 @@ describe('the model is the folder that holds config.json', () => {
 
   test('none', () => {
     expect(refusal('tokenizer_config.json', 'x.safetensors')).toMatchObject({ code: 'file_not_found', fileCount: 2 });
-    expect(refusal()).toMatchObject({ code: 'file_not_found' });
+    expect(refusal()).toMatchObject({ code: 'file_not_found', reason: 'no_files' });
   });
 
   test('the order of the files does not matter', () => {
