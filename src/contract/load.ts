@@ -3,7 +3,8 @@
  *
  * Plain data. Invariants of the event feed: a stage starts at most once and ends at most once; `doneBytes` never falls,
  * `totalBytes` is constant within a stage; the last progress of a stage that ended has `doneBytes === totalBytes`;
- * after `ready`, `failed` or `cancelled` nothing follows.
+ * after `ready`, `failed` or `cancelled` nothing follows. A `restart` makes void what the feed said of some stages: for those
+ * the invariants hold anew from there on.
  */
 import type { LoadErrorData, Stage } from './errors.ts';
 import type { Device, Dtype, LoadPlan, PlannedStorage } from './plan.ts';
@@ -77,6 +78,11 @@ export type LoadEvent =
     }
   | { readonly type: 'stageEnd'; readonly stage: Stage; readonly atMs: number; readonly note: string | null }
   | { readonly type: 'plan'; readonly plan: PlanSummary; readonly atMs: number }
+  /**
+   * This stage and all behind it begin anew, in another dtype: what `dtype: 'auto'` chose turned out to give wrong values. At
+   * most once in a load; the notice that follows says why.
+   */
+  | { readonly type: 'restart'; readonly stage: Stage; readonly atMs: number }
   | { readonly type: 'notice'; readonly stage: Stage; readonly message: string; readonly atMs: number }
   | { readonly type: 'ready'; readonly atMs: number }
   | { readonly type: 'failed'; readonly error: LoadErrorData; readonly atMs: number }
@@ -102,6 +108,7 @@ export interface LoadReport {
   readonly commit: string;
   readonly dtype: Dtype;
   readonly device: Device;
+  /** Each stage once: of stages that began anew, the last run. */
   readonly stages: readonly StageTiming[];
   readonly totalMs: number;
   readonly bytes: {

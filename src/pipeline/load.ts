@@ -4,7 +4,8 @@
  *   1 resolve ─► 2 plan ─► 3 build ─► 6 place: reserve ─┬─► 4 fetch ─┬─► 6 place: filled ─► 7 warm up ─► 8 serve
  *                                                       └─► 5 fill ──┘
  *
- * Beside 4 to 7, what serving needs is read and made: configs, tokenizer, chat templates.
+ * Beside 4 to 7, what serving needs is read and made: configs, tokenizer, chat templates. Where the warm-up finds that float16
+ * does not hold a model, and nobody has asked for float16, the stages from 2 on run once more, without.
  *
  * In: what a page asked for. Out: a {@link ServedModel}, or an error that says in which stage, and why. Guarantees: whatever
  * the outcome, nothing keeps running and nothing stays locked; on failure or cancel every buffer is given back, and what was
@@ -13,7 +14,7 @@
 import { throwIfAborted } from '../base/abort.ts';
 import { runBeside } from '../base/together.ts';
 import { cleanUpAfter } from '../base/clean-up.ts';
-import { LoadError } from '../contract/errors.ts';
+import { isLoadError, LoadError } from '../contract/errors.ts';
 import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan, PlannedStorage } from '../contract/plan.ts';
 import { type AdapterAnswer, describeAdapter } from '../runtime/adapter.ts';
@@ -21,6 +22,8 @@ import { loadOnnxRuntime, startOnnxRuntime } from '../runtime/onnxruntime.ts';
 import { buildGraphs, buildNothing } from './build.ts';
 import type { ModelGraphs } from './build.ts';
 import { fetchOntoDevice } from './place/fetch-onto-device.ts';
+import { removePreparedWeights } from './fill/prepared-weights.ts';
+import { describeOtherAttempt, findFloat16Fault, recallFloat16Fault, rememberFloat16Fault } from './float16-fault.ts';
 import { listNeededFiles } from './needed-files.ts';
 import { planLoad } from './plan/plan.ts';
 import type { PlanInput } from './plan/plan.ts';
@@ -48,7 +51,7 @@ export async function planModel(context: LoadContext, onEvent: (event: LoadEvent
   const run = { ...context, log, adapter: describeAdapter() };
   try {
     return await withRepository(run, async (repository) => {
-      const plan = await runPlan(repository, run);
+      const plan = await runPlan(repository, run, null);
       log.publishPlan(summarizePlan(plan));
       return plan;
     });
@@ -105,9 +108,31 @@ interface Run extends RepositoryRequest {
   readonly adapter: Promise<AdapterAnswer>;
 }
 
+/** Stages 2 to 8; from 2 on once more where 'auto' chose float16 and the model is not for it. */
 async function runStages(repository: Repository, run: Run): Promise<ServedModel> {
-  const { log, signal } = run;
-  const plan = await runPlan(repository, run);
+  const { request, log } = run;
+  const plan = await runPlan(repository, run, null);
+  try {
+    return await carryOut(plan, repository, run);
+  } catch (error) {
+    // By now everything that was made for this plan has been given back.
+    const finding = findFloat16Fault(error, plan, request);
+    if (finding === null) throw error;
+    const { adapter } = await run.adapter;
+    const isKept = await rememberFloat16Fault({ request, snapshot: repository.snapshot, adapter }, finding);
+    await removePreparedWeights(plan, repository.snapshot);
+    log.restart('plan');
+    const other = await runPlan(repository, run, finding).catch((unplanned: unknown) => {
+      // Without float16 it does not fit: what was wrong with float16 is the better news.
+      throw isLoadError(unplanned) && unplanned.code === 'does_not_fit' ? error : unplanned;
+    });
+    log.notice('plan', describeOtherAttempt(plan, other, finding, isKept));
+    return carryOut(other, repository, run);
+  }
+}
+
+/** The stages behind the plan. */
+async function carryOut(plan: LoadPlan, repository: Repository, { log, signal }: Run): Promise<ServedModel> {
   log.publishPlan(summarizePlan(plan));
   const graphs = await log.run(
     'build',
@@ -206,7 +231,12 @@ async function placeAndServe(
   }
 }
 
-async function runPlan(repository: Repository, { request, log, adapter, signal }: Run): Promise<LoadPlan> {
+/** `finding`: what this load saw in float16; null: what an earlier one saw counts. */
+async function runPlan(
+  repository: Repository,
+  { request, log, adapter, signal }: Run,
+  finding: string | null,
+): Promise<LoadPlan> {
   const { snapshot } = repository;
   const chooseStorage: PlanInput['chooseStorage'] = async (planned) => {
     const mayChoose = repository.storage.kind === 'cache' && request.cache === 'auto';
@@ -221,6 +251,7 @@ async function runPlan(repository: Repository, { request, log, adapter, signal }
       request,
       adapter: info,
       adapterAbsence: absence,
+      float16Finding: finding ?? (await recallFloat16Fault({ request, snapshot, adapter: info })),
       platform: { userAgent: navigator.userAgent, maxTouchPoints: request.maxTouchPoints },
       readAll: (path) => repository.files.readAll(path, { signal }),
       readRange: (path, start, end) => repository.files.readRange(path, start, end, { signal }),

@@ -2,11 +2,11 @@
  * The running account of a load: which stage is where, what it moved, what is worth knowing.
  *
  * In: calls from `load.ts`. Out: the event feed for the page, and the timings and notices of the report. Guarantees the
- * feed's invariants (see `contract/load.ts`): a stage starts and ends once, progress never falls, its total is constant, and
- * it ends at its total; events come at a bounded rate.
+ * feed's invariants (see `contract/load.ts`): a stage starts and ends once (and once more after a restart), progress never
+ * falls, its total is constant, and it ends at its total; events come at a bounded rate.
  */
 import { raceAbort } from '../base/abort.ts';
-import { isLoadError, toErrorData } from '../contract/errors.ts';
+import { isLoadError, STAGES, toErrorData } from '../contract/errors.ts';
 import type { Stage } from '../contract/errors.ts';
 import type { LoadEvent, PlanSummary, StageTiming } from '../contract/load.ts';
 
@@ -23,13 +23,15 @@ interface RunningStage {
 
 /** See the file's header. */
 export class StageLog {
-  readonly timings: StageTiming[] = [];
+  timings: readonly StageTiming[] = [];
   readonly notices: string[] = [];
   readonly #emit: (event: LoadEvent) => void;
   readonly #originMs = performance.now();
   readonly #running = new Map<Stage, RunningStage>();
   /** Stages that have begun, and what waits for the others to begin. */
   readonly #begun = new Map<Stage, { readonly promise: Promise<void>; readonly resolve: () => void }>();
+  /** What was said before a restart: stages that run again find the same again. */
+  #saidBefore: ReadonlySet<string> = new Set();
 
   constructor(emit: (event: LoadEvent) => void) {
     this.#emit = emit;
@@ -89,8 +91,20 @@ export class StageLog {
     this.#running.delete(stage);
     const atMs = this.nowMs();
     if (state.totalBytes !== null) this.#emitProgress(stage, { ...state, doneBytes: state.totalBytes }, atMs);
-    this.timings.push({ stage, startMs: state.startMs, endMs: atMs });
+    this.timings = [...this.timings, { stage, startMs: state.startMs, endMs: atMs }];
     this.#emit({ type: 'stageEnd', stage, atMs, note });
+  }
+
+  /** Begins this stage and those behind it anew. When nothing of them is running any more. */
+  restart(from: Stage): void {
+    const again = STAGES.slice(STAGES.indexOf(from));
+    for (const stage of again) {
+      this.#running.delete(stage);
+      this.#begun.delete(stage);
+    }
+    this.timings = this.timings.filter(({ stage }) => !again.includes(stage));
+    this.#saidBefore = new Set(this.notices);
+    this.#emit({ type: 'restart', stage: from, atMs: this.nowMs() });
   }
 
   publishPlan(plan: PlanSummary): void {
@@ -98,6 +112,7 @@ export class StageLog {
   }
 
   notice(stage: Stage, message: string): void {
+    if (this.#saidBefore.has(message)) return;
     this.notices.push(message);
     this.#emit({ type: 'notice', stage, message, atMs: this.nowMs() });
   }

@@ -1,7 +1,7 @@
 /**
  * The cache's records in IndexedDB: refs (branch → commit), snapshots (commit → files), usage (last used, pinned, which
- * files loading wanted), blobs (verified contents), journals (half-written contents) and prepared (weights as a device
- * takes them, made from blobs).
+ * files loading wanted), blobs (verified contents), journals (half-written contents), prepared (weights as a device
+ * takes them, made from blobs) and findings (what a load found out about a snapshot on a device).
  *
  * One database with one store, keys with a prefix a kind, so that what belongs together is written in one transaction:
  * a blob's record appears and its journal disappears at the same instant.
@@ -35,11 +35,20 @@ export interface UsageRecord {
   readonly pinned: boolean;
 }
 
+/** What a load found out about a snapshot on an adapter: see `findings.ts`. */
+export interface FindingRecord extends SnapshotName {
+  readonly version: number;
+  /** What was seen in a dtype that computes in float16, in a sentence. */
+  readonly inFloat16: string;
+  readonly foundAtMs: number;
+}
+
 /** One record to write or, without a value, to delete. */
 export type RecordChange =
   | { readonly kind: 'blob'; readonly key: string; readonly value: BlobRecord | null }
   | { readonly kind: 'journal'; readonly key: string; readonly value: Journal | null }
   | { readonly kind: 'prepared'; readonly key: string; readonly value: PreparedRecord | null }
+  | { readonly kind: 'finding'; readonly key: string; readonly value: FindingRecord | null }
   | { readonly kind: 'snapshot'; readonly key: string; readonly value: Snapshot | null }
   | { readonly kind: 'usage'; readonly key: string; readonly value: UsageRecord | null }
   | { readonly kind: 'ref'; readonly key: string; readonly value: RefRecord | null };
@@ -82,6 +91,10 @@ export class CacheRecords implements ResolveRecords {
 
   getPrepared(key: string): Promise<PreparedRecord | null> {
     return this.#get<PreparedRecord>('prepared', key);
+  }
+
+  getFinding(key: string): Promise<FindingRecord | null> {
+    return this.#get<FindingRecord>('finding', key);
   }
 
   getSnapshot(endpoint: string, modelId: string, commit: string): Promise<Snapshot | null> {
@@ -138,6 +151,10 @@ export class CacheRecords implements ResolveRecords {
 
   listPrepared(): Promise<ReadonlyMap<string, PreparedRecord>> {
     return this.#list<PreparedRecord>('prepared');
+  }
+
+  listFindings(): Promise<ReadonlyMap<string, FindingRecord>> {
+    return this.#list<FindingRecord>('finding');
   }
 
   listSnapshots(): Promise<ReadonlyMap<string, Snapshot>> {

@@ -3,13 +3,15 @@
  *
  * Deleting goes records first, bytes after: killed in between, what is left is a file without a record, which is never
  * served and which `sweep` removes. Bytes go only under their blob's lock, and only where no remaining snapshot needs
- * them; a snapshot that a tab is using stays. Prepared weights go with the last snapshot that has what they were made from.
+ * them; a snapshot that a tab is using stays. Prepared weights go with the last snapshot that has what they were made from;
+ * what loads found out about a snapshot goes with it.
  */
 import type { CacheSelector } from '../contract/cache.ts';
 import { tryBlobLock, tryUnusedSnapshot } from './blob-lock.ts';
 import { countUsers, isRefTo, isSelected, listBlobSets, readView } from './catalog-view.ts';
 import type { CacheStore } from './catalog-view.ts';
 import { listCache } from './catalog.ts';
+import { sweepFindings } from './findings.ts';
 import { dropPrepared, sweepPrepared } from './prepared.ts';
 import { isMadeFrom } from './prepared-record.ts';
 import { toRefKey } from './records.ts';
@@ -54,8 +56,8 @@ export async function prune(
 }
 
 /**
- * Removes what a crash can leave behind: files without a record, journals without a file, blobs that no snapshot names; and
- * prepared weights of another converter's version (null: whatever version). Whatever another tab is working on is left alone.
+ * Removes what a crash can leave behind: files without a record, journals without a file, blobs and findings that no snapshot
+ * names; and prepared weights of another converter's version (null: whatever version). Whatever another tab is working on is left alone.
  */
 export async function sweep(store: CacheStore, converterVersion: number | null): Promise<readonly string[]> {
   const { files, records } = store;
@@ -75,6 +77,7 @@ export async function sweep(store: CacheStore, converterVersion: number | null):
     });
     if (done) removed.push(key);
   }
+  await sweepFindings(records);
   await sweepPrepared(store, converterVersion, [...(await listBlobSets(await readView(records))).values()]);
   return removed;
 }
@@ -105,6 +108,7 @@ async function deleteSnapshot(store: CacheStore, key: string): Promise<void> {
     if (snapshot && isRefTo(ref, snapshot)) changes.push({ kind: 'ref', key: toRefKey(ref), value: null });
   }
   await store.records.change(changes);
+  await sweepFindings(store.records);
   for (const record of view.prepared.values()) {
     if (!others.some((keys) => isMadeFrom(record, keys))) await dropPrepared(store, record.key);
   }

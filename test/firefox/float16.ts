@@ -5,28 +5,19 @@
  * Firefox 100 ms at least.
  */
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Browser, Page } from 'puppeteer-core';
+import type { Page } from 'puppeteer-core';
 import { build, preview } from 'vite';
-import { type ContentSpec, startHub } from '../hub/index.ts';
+import { startHub } from '../hub/index.ts';
 import { divergence, KL_BOUND } from '../e2e/divergence.ts';
 import { checkpointFolder, readReference } from '../e2e/support.ts';
-import { findFirefox, startFirefox } from './browser.ts';
+import { findFirefox, inPage, startFirefox } from './browser.ts';
+import { describeOverflowing, makeOverflowing } from './overflowing.ts';
 
 const MODELS = ['storyteller-2m', 'tiny-llama', 'tiny-qwen2-tied', 'tiny-qwen2-massive'];
 const DTYPES = ['fp16', 'q4f16'] as const;
 
-/** Of one check, which takes some ten seconds on two cores. */
-const PATIENCE_MS = 60_000;
-const ATTEMPTS = 4;
-const LATE = Symbol('late');
-
 /** Two growths: to 48 tokens, and to 96. */
 const GROWN = { name: 'tiny-qwen2-tied', reserve: 24, max: 512, newTokens: 60 };
-
-/** Layer 0 adds 40,000 to one channel at the first id; doubled, more than float16 holds. */
-const OVERFLOWING = { name: 'tiny-qwen2-massive', tensor: 'model.layers.0.mlp.down_proj.weight' };
 
 /** Positions of the scored text; more of them only take longer. */
 const POSITIONS = 24;
@@ -62,32 +53,6 @@ export async function run(): Promise<number> {
   } finally {
     await browser.close();
     await server.close();
-  }
-}
-
-/**
- * Runs `check` in a page of its own. A Firefox that is driven over WebDriver BiDi does not start every worker: three loads of
- * 81 waited for one without end, none of 150 in a page that drove itself. So what takes too long is tried again.
- */
-async function inPage<T>(browser: Browser, url: string, check: (page: Page) => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    const page = await browser.newPage();
-    const late = new AbortController();
-    try {
-      const checking = (async () => {
-        await page.goto(url);
-        await page.waitForFunction(() => 'firstlight' in window);
-        return check(page);
-      })();
-      const result = await Promise.race([checking, sleep(PATIENCE_MS, LATE, { signal: late.signal })]);
-      if (result !== LATE) return result;
-      checking.catch(() => undefined); // ends with the page
-      assert.ok(attempt < ATTEMPTS, `nothing came of ${ATTEMPTS} attempts of ${PATIENCE_MS} ms`);
-      console.log('  a page did not answer; the same in another one');
-    } finally {
-      late.abort();
-      await page.close();
-    }
   }
 }
 
@@ -194,11 +159,7 @@ async function compareGrowth(page: Page, dtype: (typeof DTYPES)[number]): Promis
  * the dtypes that hold it. The same checkpoint loads in float32.
  */
 async function refuseOverflow(page: Page, dtype: (typeof DTYPES)[number]): Promise<void> {
-  const directory = checkpointFolder(OVERFLOWING.name) ?? '';
-  const files: Record<string, ContentSpec> = {
-    'config.json': { path: `${directory}/config.json` },
-    'model.safetensors': doubleTensor(await readFile(`${directory}/model.safetensors`), OVERFLOWING.tensor),
-  };
+  const files = await makeOverflowing();
   const hub = await startHub({ repositories: { 'test/model': { main: { files } } } });
   try {
     const [narrow, wide] = await page.evaluate(
@@ -224,28 +185,10 @@ async function refuseOverflow(page: Page, dtype: (typeof DTYPES)[number]): Promi
     assert.deepEqual(narrow.detail['available'], ['fp32', 'q8', 'q4']);
     assert.match(narrow.message, /65,504.*take fp32, q8, q4/u);
     assert.equal(wide, null);
-    console.log(`  ${OVERFLOWING.name} with ${OVERFLOWING.tensor} doubled is refused in ${dtype}: ${narrow.message}`);
+    console.log(`  ${describeOverflowing()} is refused in ${dtype}: ${narrow.message}`);
   } finally {
     await hub.close();
   }
-}
-
-/** A safetensors file of bf16 with one tensor's values doubled. */
-function doubleTensor(file: Buffer, tensor: string): Uint8Array<ArrayBuffer> {
-  const headerEnd = 8 + Number(file.readBigUInt64LE(0));
-  const header = JSON.parse(file.subarray(8, headerEnd).toString()) as Record<
-    string,
-    { data_offsets: [number, number] }
-  >;
-  const [start, end] = header[tensor]?.data_offsets.map((offset) => headerEnd + offset) ?? [];
-  assert.ok(start !== undefined && end !== undefined, `no tensor ${tensor}`);
-  const bytes = Uint8Array.from(file);
-  const view = new DataView(bytes.buffer);
-  for (let at = start; at < end; at += 2) {
-    const bits = view.getUint16(at, true);
-    if ((bits & 0x7fff) !== 0) view.setUint16(at, bits + 0x80, true); // the exponent, up by one
-  }
-  return bytes;
 }
 
 /** How many are equal before the first that is not. */

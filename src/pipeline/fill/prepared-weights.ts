@@ -64,6 +64,16 @@ export async function openPreparedWeights(
   }
 }
 
+/** Removes what a load has kept that nobody will read again; what another tab is reading stays. */
+export async function removePreparedWeights(plan: LoadPlan, snapshot: Snapshot): Promise<void> {
+  try {
+    const content = await describePrepared(plan, snapshot);
+    if (content) await dropPrepared({ files: await BlobFiles.open(), records: new CacheRecords() }, content.key);
+  } catch {
+    // They take room, and that is all that they do.
+  }
+}
+
 /** Complete prepared weights. */
 export class PreparedSource {
   readonly #reader: PreparedReader;

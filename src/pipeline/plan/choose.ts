@@ -3,6 +3,7 @@
  */
 import { LoadError } from '../../contract/errors.ts';
 import type { Device, Dtype } from '../../contract/plan.ts';
+import { FP32_MAX_BYTES, Q8_MAX_BYTES } from './auto-sizes.ts';
 import type { Choice } from './choose-context.ts';
 import type { DeviceLimits } from './device-limits.ts';
 import { needsFloat16 } from './encoding.ts';
@@ -21,12 +22,6 @@ type DtypeSize = Pick<ModelSizing, 'weightBytes' | 'deviceBytes' | 'obstacle'>;
 
 /** Every dtype, in the order in which they are listed. */
 export const ALL_DTYPES: readonly Dtype[] = ['fp32', 'fp16', 'q8', 'q4', 'q4f16'];
-
-/** Up to here full precision costs nothing that anybody notices. */
-const FP32_MAX_BYTES = 64 * 2 ** 20;
-
-/** Up to here 8 bits fit nearly every GPU; beyond, memory matters more than the last bit of quality. */
-const Q8_MAX_BYTES = 2 ** 30;
 
 const EMULATED = 'The GPU of this browser is emulated on the CPU';
 
@@ -90,10 +85,13 @@ export function chooseDtype(question: DtypeQuestion): Choice<Dtype> {
     const wanted = choosePreferred(sizeOf);
     const candidates = AUTO_ORDER.slice(AUTO_ORDER.indexOf(wanted.value));
     const value = candidates.find((dtype) => sizeOf(dtype).obstacle === null);
-    if (value === wanted.value) return wanted;
-    if (value)
-      return { value, reason: `In ${wanted.value} it would not fit this device; ${value} is the next that does.` };
-    throw doesNotFit('q4', question);
+    if (!value) throw doesNotFit('q4', question);
+    const reason =
+      value === wanted.value
+        ? wanted.reason
+        : `In ${wanted.value} it would not fit this device; ${value} is the next that does.`;
+    const inQ4f16 = sizeOf('q4f16').obstacle;
+    return { value, reason: value === 'q4' && inQ4f16 ? `${reason} In q4f16 it ${inQ4f16.sentence}.` : reason };
   }
 
   if (!ALL_DTYPES.includes(requested)) {

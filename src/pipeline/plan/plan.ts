@@ -49,6 +49,11 @@ export interface PlanInput {
   readonly adapterAbsence?: string | null;
   /** What the browser says about the device; left out, no ceiling of memory is known. */
   readonly platform?: PlatformFacts;
+  /**
+   * What a load saw that found this model to give wrong values in float16 on this adapter: then 'auto' takes no dtype that
+   * computes in float16. What is asked for by name is taken all the same.
+   */
+  readonly float16Finding?: string | null;
   readonly readAll: ReadAll;
   readonly readRange: ReadRange;
   /** Where the files of such a load will lie; left out, as usual for the snapshot's source. */
@@ -105,6 +110,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     limits,
     conversations,
     ceiling: input.platform ? findMemoryCeiling(input.platform) : null,
+    float16Finding: request.dtype === 'auto' ? (input.float16Finding ?? null) : null,
   });
   const { sources, unused } = matchTensors(blueprint.listWeights(shape, 1), table, shape);
   const device =

@@ -49,6 +49,8 @@ export interface SizingInput {
   /** Conversations whose keys and values are held at once. */
   readonly conversations: number;
   readonly ceiling: MemoryCeiling | null;
+  /** What a load saw that found the model to give wrong values in float16 on this GPU; null or left out where none did. */
+  readonly float16Finding?: string | null;
 }
 
 /**
@@ -133,7 +135,7 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
     activationBytes,
     deviceBytes: weightBytes + kvCacheBytes + activationBytes,
     obstacle:
-      findFloat16Obstacle(dtype, device, input.limits) ??
+      findFloat16Obstacle(dtype, device, input) ??
       (device === 'wasm'
         ? findMemoryObstacle(weightBytes + kvBytesPerToken * Math.min(minTokens, context.value))
         : null) ??
@@ -176,10 +178,19 @@ function countParameters(specs: readonly WeightSpec[]): number {
     .reduce((sum, { shape }) => sum + shape.reduce((product, dim) => product * dim, 1), 0);
 }
 
-function findFloat16Obstacle(dtype: Dtype, device: Device, limits: DeviceLimits | null): Obstacle | null {
-  if (!needsFloat16(dtype) || (device === 'webgpu' && limits?.hasFloat16 === true)) return null;
-  const lack = device === 'wasm' ? 'WebAssembly' : 'a GPU without the feature shader-f16';
-  return { neededBytes: null, limitBytes: null, sentence: `computes in float16, which ${lack} cannot` };
+function findFloat16Obstacle(
+  dtype: Dtype,
+  device: Device,
+  { limits, float16Finding }: Pick<SizingInput, 'limits' | 'float16Finding'>,
+): Obstacle | null {
+  if (!needsFloat16(dtype)) return null;
+  const obstruct = (why: string): Obstacle => {
+    return { neededBytes: null, limitBytes: null, sentence: `computes in float16, ${why}` };
+  };
+  if (device === 'wasm') return obstruct('which WebAssembly cannot');
+  if (!limits?.hasFloat16) return obstruct('which a GPU without the feature shader-f16 cannot');
+  if (!float16Finding) return null;
+  return obstruct(`in which this model gave wrong values on this GPU (${float16Finding.replace(/\.$/u, '')})`);
 }
 
 function findMemoryObstacle(neededBytes: number): Obstacle | null {

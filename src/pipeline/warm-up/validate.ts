@@ -49,12 +49,13 @@ export async function checkFixture(
     logits.map(([id]) => found[id] ?? NaN),
   );
   if (share <= FIXTURE_TOLERANCE[dtype]) return share;
+  const finding =
+    `The prompt that the model brings as a test gives logits that are off by ${share.toPrecision(3)} of their spread, ` +
+    `on ${nameDevice(adapter)} in ${dtype}.`;
   throw new LoadError('output_mismatch', {
-    message:
-      `On ${nameDevice(adapter)} in ${dtype}, the prompt that the model brings as a test gives logits that are off by ` +
-      `${share.toPrecision(3)} of their spread. Choose device "wasm" or another dtype, and report this device.`,
+    message: `${finding} Choose device "wasm" or another dtype, and report this device.`,
     stage: 'warmUp',
-    detail: { difference, spread, dtype },
+    detail: { difference, spread, finding, dtype },
   });
 }
 

@@ -140,6 +140,6 @@ function mismatch(
   return new LoadError('output_mismatch', {
     message: [finding, ...(needsFloat16(dtype) ? [narrow] : []), advice].join(' '),
     stage: 'warmUp',
-    detail: { ...detail, dtype, available },
+    detail: { ...detail, finding, dtype, available },
   });
 }

@@ -2,8 +2,8 @@
  * The feed of load events becomes the rows that the page shows.
  *
  * In: a state and one event. Out: the next state; nothing is changed in place.
- * Guarantees, whatever the feed does: a row's bytes never fall, its total never shrinks, a row that ended stays ended,
- * and after the end of a load nothing changes any more.
+ * Guarantees, whatever the feed does: a row's bytes never fall, its total never shrinks, a row that ended stays ended, unless
+ * the feed says that its stage begins anew; and after the end of a load nothing changes any more.
  */
 import { STAGES, type LoadErrorData, type Stage } from '../../contract/errors.ts';
 import type { LoadEvent, PlanSummary } from '../../contract/load.ts';
@@ -69,6 +69,8 @@ export function reduceLoad(state: LoadState, event: LoadEvent): LoadState {
       return withRow(next, event.stage, (row) => endRow(startRow(row, event.atMs), 'done', event.atMs, event.note));
     case 'plan':
       return { ...next, plan: event.plan };
+    case 'restart':
+      return { ...next, rows: restartRows(next.rows, event.stage) };
     case 'notice':
       return { ...next, notices: [...next.notices, { stage: event.stage, message: event.message }] };
     case 'ready':
@@ -119,7 +121,7 @@ export function rowFraction(row: StageRow): number | null {
   return row.state === 'running' ? null : 0;
 }
 
-/** How far the load is as a whole, 0 to 1, never falling while it runs. For a picture, not for an estimate of time. */
+/** How far the load is as a whole, 0 to 1; it falls only where stages begin anew. For a picture, not for an estimate of time. */
 export function loadFraction(state: LoadState): number {
   if (state.phase === 'ready') return 1;
   if (state.phase !== 'loading' && state.phase !== 'paused') return 0;
@@ -142,6 +144,12 @@ function createRow(stage: Stage): StageRow {
     note: null,
     samples: [],
   };
+}
+
+/** Rows are in the order of the stages. The plan before stays in view until there is the next one. */
+function restartRows(rows: readonly StageRow[], from: Stage): readonly StageRow[] {
+  const first = rows.findIndex(({ stage }) => stage === from);
+  return rows.map((row, index) => (index < first ? row : createRow(row.stage)));
 }
 
 function withRow(state: LoadState, stage: Stage, change: (row: StageRow) => StageRow): LoadState {

@@ -46,6 +46,49 @@ describe('StageLog', () => {
     await expect(claimed).rejects.toMatchObject({ stage: 'fetch' });
   });
 
+  it('begins stages anew: each is timed once, as it ran last, and what they say again is not said twice', () => {
+    const { events, log } = collect();
+    const runAll = (): void => {
+      for (const stage of ['plan', 'fetch'] as const) {
+        log.start(stage);
+        log.progress(stage, 5, 10);
+        log.notice(stage, `${stage} found this`);
+        log.end(stage, null);
+      }
+    };
+    log.start('resolve');
+    log.end('resolve', null);
+    runAll();
+    log.start('warmUp');
+    log.restart('plan');
+    const resumedMs = log.nowMs();
+    runAll();
+    log.notice('plan', 'and this');
+    expect(log.timings.map(({ stage }) => stage)).toEqual(['resolve', 'plan', 'fetch']);
+    expect(log.timings.slice(1).every(({ startMs }) => startMs >= resumedMs)).toBe(true);
+    expect(log.notices).toEqual(['plan found this', 'fetch found this', 'and this']);
+    const at = events.findIndex(({ type }) => type === 'restart');
+    expect(events[at]).toMatchObject({ stage: 'plan' });
+    const after = events.slice(at + 1).flatMap((event) => ('stage' in event ? `${event.type} ${event.stage}` : []));
+    const anew = (stage: string): string[] =>
+      ['stageStart', 'progress', 'progress', 'stageEnd'].map((type) => `${type} ${stage}`);
+    expect(after).toEqual([...anew('plan'), ...anew('fetch'), 'notice plan']);
+  });
+
+  it('who waits for a stage waits for the one that begins anew', async () => {
+    const { log } = collect();
+    log.start('fetch');
+    log.restart('plan');
+    const { signal } = new AbortController();
+    let begun = false;
+    const waiting = log.whenBegun('fetch', signal).then(() => (begun = true));
+    await Promise.resolve();
+    await Promise.resolve();
+    expect(begun).toBe(false);
+    log.start('fetch');
+    await waiting;
+  });
+
   it('tells a cancel from a failure', () => {
     const { events, log } = collect();
     log.fail(new LoadError('aborted'));

@@ -165,6 +165,47 @@ describe('planLoad', () => {
     expect(await on({ device: 'webgpu' })).toMatchObject({ device: 'webgpu', deviceReason: 'As requested.' });
   });
 
+  describe('where float16 was found to give wrong values', () => {
+    const large = { ...LLAMA_CONFIG, hidden_size: 4096, intermediate_size: 16_384, num_hidden_layers: 6 };
+    const repository = makeSingle(large, listTensors(large));
+    const adapter = { ...ADAPTER, features: ['shader-f16'] };
+    const float16Finding = 'Logit 3 of a first prompt is NaN.';
+    const on = (asked: Partial<PlanInput['request']>, finding: string | null = float16Finding) =>
+      plan(repository, { adapter, float16Finding: finding, request: { ...request('fp32'), dtype: 'auto', ...asked } });
+
+    it('auto takes the dtype of the same width in float32, and says why', async () => {
+      expect(await on({}, null)).toMatchObject({ dtype: 'q4f16', kvType: 'float16' });
+      const made = await on({});
+      expect(made).toMatchObject({ dtype: 'q4', kvType: 'float32', device: 'webgpu' });
+      expect(made.dtypeReason).toMatch(
+        /q4 takes \d+ MB\. In q4f16 it computes in float16, .* gave wrong values on this GPU \(Logit 3 of a first prompt is NaN\)\.$/u,
+      );
+      expect([made.dtypes.fp16.obstacle, made.dtypes.q4f16.obstacle]).toEqual(
+        Array(2).fill(expect.stringMatching(/gave wrong values/u)),
+      );
+    });
+
+    it('what is asked for by name is planned as ever', async () => {
+      for (const dtype of ['q4f16', 'fp16'] as const) {
+        expect(await on({ dtype })).toMatchObject({ dtype, dtypeReason: 'As requested.' });
+        expect((await on({ dtype })).dtypes.q4f16.obstacle).toBeNull();
+      }
+    });
+
+    it('does_not_fit offers no float16 where only that would fit', async () => {
+      const made = await on({}, null);
+      const heads = large.num_key_value_heads * (large.hidden_size / large.num_attention_heads);
+      // 64 tokens of one layer's keys fit in float16, and do not in float32.
+      const simulatedLimits = { maxBufferBytes: 64 * heads * 3 };
+      expect(made.dtype).toBe('q4f16');
+      expect((await on({ device: 'webgpu', simulatedLimits }, null)).dtype).toBe('q4f16');
+      const error = await errorOf(on({ device: 'webgpu', simulatedLimits }));
+      expect([error.code, error.detail.alternatives]).toEqual(['does_not_fit', []]);
+      const open = await on({ simulatedLimits });
+      expect([open.device, open.dtype]).toEqual(['wasm', 'q4']);
+    });
+  });
+
   it('says why there is no adapter', async () => {
     const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
     const made = await plan(repository, { adapter: null, adapterAbsence: 'Its driver is blocked.' });

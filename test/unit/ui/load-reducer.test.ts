@@ -98,6 +98,33 @@ describe('a load that ends early', () => {
   });
 });
 
+describe('a load whose stages begin anew', () => {
+  const feed: readonly LoadEvent[] = [
+    { type: 'stageStart', stage: 'resolve', atMs: 0 },
+    { type: 'stageEnd', stage: 'resolve', atMs: 10, note: 'commit abc' },
+    { type: 'stageStart', stage: 'fetch', atMs: 20 },
+    progress('fetch', 30, 100, 100),
+    { type: 'stageEnd', stage: 'fetch', atMs: 40, note: 'all' },
+    { type: 'stageStart', stage: 'warmUp', atMs: 50 },
+    { type: 'notice', stage: 'fetch', atMs: 55, message: 'before' },
+    { type: 'restart', stage: 'plan', atMs: 60 },
+  ];
+
+  it('shows them as before their beginning, and keeps the stages before them and what was said', () => {
+    const state = run(feed);
+    expect(rowOf(state, 'resolve')).toMatchObject({ state: 'done', note: 'commit abc' });
+    expect(state.rows.slice(1)).toEqual(createLoadState().rows.slice(1));
+    expect(state).toMatchObject({ phase: 'loading', atMs: 60, notices: [{ message: 'before' }] });
+  });
+
+  it('shows the second run as any other', () => {
+    const state = run([...feed, { type: 'stageStart', stage: 'fetch', atMs: 70 }, progress('fetch', 80, 5, 50)]);
+    expect(rowOf(state, 'fetch')).toMatchObject({ state: 'running', startMs: 70, doneBytes: 5, totalBytes: 50 });
+    const failed = reduceLoad(state, { type: 'failed', error, atMs: 90 });
+    expect([rowOf(failed, 'fetch').state, rowOf(failed, 'warmUp').state]).toEqual(['failed', 'waiting']);
+  });
+});
+
 describe('a plan alone', () => {
   const planning = (events: readonly LoadEvent[]): LoadState => events.reduce(reduceLoad, createLoadState('planning'));
   const resolved: readonly LoadEvent[] = [
