@@ -23,6 +23,28 @@ const MAY_IMPORT = {
   ui: ['client', 'contract'],
 };
 
+/**
+ * The stages of src/pipeline, in the order of their imports: a stage may import from those before it only. `load.ts` and the
+ * services that stand beside the folders call the stages, so that no stage may import them.
+ */
+const STAGES = [
+  'fetch',
+  'resolve',
+  'plan',
+  'build',
+  'texts',
+  'fill',
+  'prepared',
+  'place',
+  'sequences',
+  'warm-up',
+  'deliver',
+  'serve',
+];
+
+/** Folders of src/runtime: `ort` knows the runtime, `gpu` and `wasm` the device, and neither device knows the other. */
+const RUNTIME_MAY_IMPORT = { ort: [], gpu: ['ort'], wasm: ['ort'] };
+
 const NETWORK_GLOBALS = ['fetch', 'XMLHttpRequest', 'EventSource', 'WebSocket'];
 const USE_SEND = 'Requests are made by src/base/send.ts only.';
 
@@ -37,11 +59,42 @@ const directionRules = Object.entries(MAY_IMPORT).map(([folder, allowed]) => {
   if (folder !== 'runtime') {
     patterns.push({ regex: '^onnxruntime-(web|common)', message: 'Only src/runtime imports onnxruntime.' });
   }
-  return {
-    files: [`src/${folder}/**/*.{ts,svelte}`],
-    rules: { 'no-restricted-imports': ['error', { patterns }] },
-  };
+  return restrictImports(`src/${folder}`, patterns);
 });
+
+const runtimePatterns = directionRules.find(({ files }) => files[0].startsWith('src/runtime/'));
+const pipelinePatterns = directionRules.find(({ files }) => files[0].startsWith('src/pipeline/'));
+
+// A later rule replaces the earlier one of the same name, so that each holds the patterns of the folder around it, too.
+const stageRules = STAGES.map((stage, index) =>
+  restrictImports(`src/pipeline/${stage}`, [
+    ...listPatterns(pipelinePatterns),
+    {
+      regex: `^(\\.\\./)+(${STAGES.slice(index + 1).join('|') || '(?!)'})/`,
+      message: `The stage ${stage} may import only from: ${STAGES.slice(0, index).join(', ') || 'no other stage'} (see eslint.config.js).`,
+    },
+    { regex: '^(\\.\\./)+(load|[a-z]+-service)\\.ts$', message: 'A stage does not know who calls it.' },
+  ]),
+);
+
+const runtimeRules = Object.entries(RUNTIME_MAY_IMPORT).map(([folder, allowed]) => {
+  const forbidden = Object.keys(RUNTIME_MAY_IMPORT).filter((other) => other !== folder && !allowed.includes(other));
+  return restrictImports(`src/runtime/${folder}`, [
+    ...listPatterns(runtimePatterns),
+    {
+      regex: `^(\\.\\./)+(${forbidden.join('|') || '(?!)'})/`,
+      message: `src/runtime/${folder} may import only from: ${allowed.join(', ') || 'no other folder there'} (see eslint.config.js).`,
+    },
+  ]);
+});
+
+function restrictImports(folder, patterns) {
+  return { files: [`${folder}/**/*.{ts,svelte}`], rules: { 'no-restricted-imports': ['error', { patterns }] } };
+}
+
+function listPatterns(rule) {
+  return rule.rules['no-restricted-imports'][1].patterns;
+}
 
 export default ts.config(
   {
@@ -96,6 +149,8 @@ export default ts.config(
     languageOptions: { globals: globals.node, parserOptions: { project: null } },
   },
   ...directionRules,
+  ...stageRules,
+  ...runtimeRules,
   {
     // What holds for every request (no cookies, no Referer) is stated in one place.
     files: ['src/**/*.{ts,svelte}'],

@@ -103,7 +103,7 @@ async function isModelAlive(): Promise<boolean> {
  * those bytes, as a rule.
  */
 async function keepRuntime(): Promise<true> {
-  const used = 'Suspending' in WebAssembly ? 'jspi' : 'asyncify'; // as src/runtime/onnxruntime.ts chooses
+  const used = 'Suspending' in WebAssembly ? 'jspi' : 'asyncify'; // as src/runtime/ort/onnxruntime.ts chooses
   await keep(runtimeFiles.filter(({ flavour }) => flavour === used).map(({ url }) => url));
   return true;
 }

@@ -17,24 +17,29 @@ import { cleanUpAfter } from '../base/clean-up.ts';
 import { isLoadError, LoadError } from '../contract/errors.ts';
 import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan, PlannedStorage } from '../contract/plan.ts';
-import { type AdapterAnswer, describeAdapter } from '../runtime/adapter.ts';
-import { loadOnnxRuntime, startOnnxRuntime } from '../runtime/onnxruntime.ts';
-import { buildGraphs, buildNothing } from './build.ts';
-import type { ModelGraphs } from './build.ts';
-import { fetchOntoDevice } from './place/fetch-onto-device.ts';
-import { removePreparedWeights } from './fill/prepared-weights.ts';
-import { describeOtherAttempt, findFloat16Fault, recallFloat16Fault, rememberFloat16Fault } from './float16-fault.ts';
-import { listNeededFiles } from './needed-files.ts';
+import { type AdapterAnswer, describeAdapter } from '../runtime/gpu/adapter.ts';
+import { loadOnnxRuntime, startOnnxRuntime } from '../runtime/ort/onnxruntime.ts';
+import { buildGraphs, buildNothing } from './build/build.ts';
+import type { ModelGraphs } from './build/build.ts';
+import { fetchOntoDevice } from './deliver/fetch-onto-device.ts';
+import { listNeededFiles } from './plan/needed-files.ts';
+import { removePreparedWeights } from './prepared/prepared-weights.ts';
+import {
+  describeOtherAttempt,
+  findFloat16Fault,
+  recallFloat16Fault,
+  rememberFloat16Fault,
+} from './warm-up/float16-fault.ts';
 import { planLoad } from './plan/plan.ts';
 import type { PlanInput } from './plan/plan.ts';
 import { summarizePlan } from './plan/summary.ts';
-import { withCacheOrWithout, withRepository } from './repository.ts';
-import type { Repository, RepositoryRequest } from './repository.ts';
-import { CachedDecoder } from './serve/cached-decoder.ts';
+import { withCacheOrWithout, withRepository } from './resolve/repository.ts';
+import type { Repository, RepositoryRequest } from './resolve/repository.ts';
+import { CachedDecoder } from './sequences/cached-decoder.ts';
 import { listFirstIds } from './serve/first-ids.ts';
 import { readGenerationDefaults } from './serve/generation-defaults.ts';
 import { ServedModel } from './serve/served-model.ts';
-import type { TextTokenizer } from './serve/text-tokenizer.ts';
+import type { TextTokenizer } from './texts/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
 import { makeTexts } from './texts/make-texts.ts';
 import type { MadeTexts } from './texts/make-texts.ts';

@@ -30,11 +30,11 @@ import type {
   SourceConfig,
 } from '../contract/worker-api.ts';
 import { listBundledModels } from '../hub/bundled-index.ts';
-import { describeAdapter } from '../runtime/adapter.ts';
-import { wasmHeapBytes } from '../runtime/wasm-heap.ts';
+import { describeAdapter } from '../runtime/gpu/adapter.ts';
+import { wasmHeapBytes } from '../runtime/ort/wasm-heap.ts';
 import { CacheService } from './cache-service.ts';
 import { loadModel, planModel, remakeModel } from './load.ts';
-import type { Environment } from './repository.ts';
+import type { Environment } from './resolve/repository.ts';
 import { LastingModel } from './serve/lasting-model.ts';
 
 /** See the file's header. */

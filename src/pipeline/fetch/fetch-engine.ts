@@ -15,7 +15,6 @@ import { sweep } from '../../store/removal.ts';
 import { HasherFactory } from '../../store/file-hasher.ts';
 import { CacheRecords } from '../../store/records.ts';
 import { storageUnavailable, toStorageError } from '../../store/storage-error.ts';
-import { CONVERTER_VERSION } from '../fill/prepared-layout.ts';
 import { BlobChannel } from './blob-channel.ts';
 import { BlobTransfer } from './blob-transfer.ts';
 import { createBodyBuffers } from './body-reader.ts';
@@ -58,6 +57,13 @@ type Session = Pick<
 > &
   Pick<SnapshotSession, 'foreseeShortage'>;
 
+/** What the fetch worker brings. */
+export interface FetchEngineOptions {
+  readonly createHashWorker: () => Worker;
+  /** Prepared weights of another version are removed at the start. */
+  readonly converterVersion: number;
+}
+
 /** See the file's header. */
 export class FetchEngine {
   readonly #sessions = new Map<number, Session>();
@@ -66,6 +72,7 @@ export class FetchEngine {
   readonly #transfers = new Map<string, BlobTransfer>();
   readonly #buffers = createBodyBuffers();
   readonly #hashers: HasherFactory;
+  readonly #converterVersion: number;
   #tuning: FetchTuning | null = null;
   /** Null where this page has no storage, or it is left alone. */
   #deps: Promise<SessionDeps> | null = null;
@@ -74,7 +81,8 @@ export class FetchEngine {
   #sweep: Promise<void> = Promise.resolve();
   #nextSession = 1;
 
-  constructor(options: { readonly createHashWorker: () => Worker }) {
+  constructor(options: FetchEngineOptions) {
+    this.#converterVersion = options.converterVersion;
     this.#hashers = new HasherFactory(options.createHashWorker, this.#buffers);
   }
 
@@ -200,7 +208,7 @@ export class FetchEngine {
     const records = new CacheRecords();
     this.#hashers.warmUp();
     // Beside the first work: it touches nothing that is locked, and what it leaves is never served.
-    this.#sweep = sweep({ files, records }, CONVERTER_VERSION).then(
+    this.#sweep = sweep({ files, records }, this.#converterVersion).then(
       () => undefined,
       () => undefined,
     );

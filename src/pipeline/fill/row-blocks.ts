@@ -9,7 +9,7 @@ import { assert } from '../../base/assert.ts';
 import type { Gaps, PlannedWeight, SourceDtype, TensorSource } from '../../contract/plan.ts';
 import { countBefore, countSpread, findPosition } from '../../base/gaps.ts';
 import { isQuantEncoding } from '../../formats/quant-layout.ts';
-import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors-dtypes.ts';
+import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors/safetensors-dtypes.ts';
 
 /** Two reads are in memory at a time, and one block's result: 8 MiB in all. Larger reads gain nothing measurable. */
 export const MAX_READ_BYTES = 2 * 2 ** 20;

@@ -4,7 +4,7 @@
  * Zero is a run of zero bytes in every number format of safetensors that is read, so that this happens before encoding, once for
  * all encodings.
  */
-import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors-dtypes.ts';
+import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors/safetensors-dtypes.ts';
 import { isGap } from '../../base/gaps.ts';
 import type { RowBlock } from './row-blocks.ts';
 

@@ -10,11 +10,11 @@ import { computeRotary } from '../../blueprints/rotary.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
-import { loadOnnxRuntime } from '../../runtime/onnxruntime.ts';
-import { createWasmDecoder } from '../../runtime/wasm-decoder.ts';
+import { loadOnnxRuntime } from '../../runtime/ort/onnxruntime.ts';
+import { createWasmDecoder } from '../../runtime/wasm/wasm-decoder.ts';
 import type { ReadableFile } from '../../store/readable-file.ts';
 import { createBufferMaker } from '../fill/encode-whole.ts';
-import type { PreparedWeights } from '../fill/prepared-weights.ts';
+import type { PreparedWeights } from '../prepared/prepared-weights.ts';
 
 /** A whole weight buffer, at once; good until the next one is made. */
 export type MakeBuffer = (name: string, sizeBytes: number) => Uint8Array;

@@ -9,7 +9,7 @@ import { LoadError } from '../../contract/errors.ts';
 import type { LoadRequest } from '../../contract/load.ts';
 import type { TokenizerSource } from '../../contract/plan.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
-import { findVocabulary, VOCABULARY_FILES } from '../texts/text-files.ts';
+import { findVocabulary, VOCABULARY_FILES } from '../../formats/repository/text-files.ts';
 import type { Choice } from './choose-context.ts';
 
 /** Names of files that belong to a tokenizer; they alone do not make one here. */

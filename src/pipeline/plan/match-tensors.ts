@@ -9,7 +9,7 @@ import type { SourceSpec, WeightSpec } from '../../blueprints/blueprint.ts';
 import { type ErrorCode, LoadError } from '../../contract/errors.ts';
 import type { DecoderShape, LoadPlan, TensorSource } from '../../contract/plan.ts';
 import { countSpread } from '../../base/gaps.ts';
-import { isLoadableDtype } from '../../formats/safetensors-dtypes.ts';
+import { isLoadableDtype } from '../../formats/safetensors/safetensors-dtypes.ts';
 import type { LocatedTensor, TensorTable } from './read-headers.ts';
 
 /** The checkpoint, sorted out. */

@@ -26,7 +26,7 @@ import { type Choice, chooseConversations } from './choose-context.ts';
 import { ALL_DTYPES, chooseDevice, chooseDtype, chooseOtherDevice, type DtypeQuestion } from './choose.ts';
 import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
 import { chooseKvType, type WeightLayout } from './encoding.ts';
-import { findVocabulary } from '../texts/text-files.ts';
+import { findVocabulary } from '../../formats/repository/text-files.ts';
 import { chooseTokenizer } from './choose-tokenizer.ts';
 import { findMemoryCeiling, type PlatformFacts } from './memory-ceiling.ts';
 import { matchTensors, refuseOtherHead } from './match-tensors.ts';
@@ -35,7 +35,7 @@ import { readTensorTable, type ReadRange } from './read-headers.ts';
 import { refuseOtherKinds } from './repository-kind.ts';
 import { type ModelSizing, sizeModel, type SizingInput, toDtypeFit, toPlannedLimits } from './size-model.ts';
 import { cutSources } from './split-rows.ts';
-import { usualStorage } from './storage.ts';
+import { usualStorage } from '../resolve/storage.ts';
 import { settleTying } from './tied-head.ts';
 
 /** What {@link planLoad} needs. */

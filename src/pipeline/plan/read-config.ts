@@ -4,10 +4,10 @@
 import { LoadError } from '../../contract/errors.ts';
 import type { TokenizerSource } from '../../contract/plan.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
-import { MAX_LFS_POINTER_BYTES, refuseLfsPointer } from '../../formats/lfs-pointer.ts';
-import { readJsonObject } from '../../formats/repository-json.ts';
+import { MAX_LFS_POINTER_BYTES, refuseLfsPointer } from '../../formats/repository/lfs-pointer.ts';
+import { readJsonObject } from '../../formats/repository/repository-json.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
-import { listTextFiles, TEXT_PATHS } from '../texts/text-files.ts';
+import { listTextFiles, TEXT_PATHS } from '../../formats/repository/text-files.ts';
 
 /** The whole content of a file of the snapshot. */
 export type ReadAll = (path: string) => Promise<Uint8Array>;

@@ -13,11 +13,11 @@ import {
   parseHeader,
   readHeaderLength,
   type SafetensorsTensor,
-} from '../../formats/safetensors.ts';
-import { refuseLfsPointer } from '../../formats/lfs-pointer.ts';
-import { parseWeightsIndex } from '../../formats/weights-index.ts';
+} from '../../formats/safetensors/safetensors.ts';
+import { refuseLfsPointer } from '../../formats/repository/lfs-pointer.ts';
+import { parseWeightsIndex } from '../../formats/safetensors/weights-index.ts';
 import { type ReadAll, readIndexBytes } from './read-config.ts';
-import { chooseWeightFiles, findCompleteSet, mayBeLinks, nameSome } from './weight-files.ts';
+import { chooseWeightFiles, findCompleteSet, mayBeLinks, nameSome } from '../../formats/repository/weight-files.ts';
 
 /** The bytes `[start, end)` of a file of the snapshot. */
 export type ReadRange = (path: string, start: number, end: number) => Promise<Uint8Array>;

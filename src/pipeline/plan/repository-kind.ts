@@ -6,9 +6,10 @@
  */
 import { LoadError } from '../../contract/errors.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
-import { readJsonObject } from '../../formats/repository-json.ts';
+import { isKnownKind, seeFormats } from '../../formats/repository/known-formats.ts';
+import { readJsonObject } from '../../formats/repository/repository-json.ts';
 import type { ReadAll } from './read-config.ts';
-import { chooseWeightFiles, mayBeLinks, nameSome } from './weight-files.ts';
+import { chooseWeightFiles, mayBeLinks, nameSome } from '../../formats/repository/weight-files.ts';
 
 const ADAPTER_CONFIG = 'adapter_config.json';
 
@@ -25,28 +26,6 @@ const OTHER_KINDS: readonly { readonly marker: string; readonly what: string; re
     instead: 'Load the chat model that it was made from, where there is one.',
   },
 ];
-
-const OTHER_SAFETENSORS = 'safetensors under other names';
-
-/** Weights that are not read here, by the end of their names, in the words of their users. */
-const OTHER_FORMATS: readonly (readonly [string, RegExp])[] = [
-  ['OpenVINO', /(^|\/)openvino[^/]*\.(bin|xml)$/],
-  ['PyTorch', /\.(bin|pt|pth|ckpt)$/],
-  ['GGUF', /\.gguf$/],
-  ['ONNX', /\.onnx(_data)?$/],
-  ['TensorFlow', /\.(h5|tflite|litertlm|task)$/],
-  ['Flax', /\.msgpack$/],
-  ['NumPy', /\.npz$/],
-  [OTHER_SAFETENSORS, /\.safetensors$/],
-];
-
-/** Small files that end like weights. */
-const NO_WEIGHTS = /(^|\/)(training_args|optimizer|scheduler|rng_state[^/]*|scaler)\.(bin|pt|pth)$/;
-
-/** Whether files without a config.json are of a kind that {@link refuseOtherKinds} can name. */
-export function isKnownKind(paths: readonly string[]): boolean {
-  return seeFormats(paths).some(({ format }) => format !== OTHER_SAFETENSORS);
-}
 
 /**
  * @throws LoadError `adapter_repository`, `unsupported_format`, `no_safetensors`, `file_not_found` (shards), and what reading
@@ -83,15 +62,6 @@ function adapterError({ modelId }: Snapshot, config: Readonly<Record<string, unk
       `${modelId} is an adapter${type === null ? '' : ` (${type})`} ${which}. Load ${base ?? 'its base model'} instead, or merge ` +
       'the two once in Python: PeftModel.from_pretrained(base, adapter).merge_and_unload().save_pretrained(folder).',
     detail: { modelId, baseModel: base, adapterType: type },
-  });
-}
-
-function seeFormats(paths: readonly string[]): { format: string; files: string[] }[] {
-  const left = new Set(paths.filter((path) => !NO_WEIGHTS.test(path)));
-  return OTHER_FORMATS.flatMap(([format, pattern]) => {
-    const files = [...left].filter((path) => pattern.test(path));
-    for (const file of files) left.delete(file);
-    return files.length > 0 ? [{ format, files }] : [];
   });
 }
 

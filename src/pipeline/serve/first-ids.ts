@@ -4,7 +4,7 @@
  */
 import type { Prompt } from '../../contract/generate.ts';
 import { isLoadError } from '../../contract/errors.ts';
-import type { TextTokenizer } from './text-tokenizer.ts';
+import type { TextTokenizer } from '../texts/text-tokenizer.ts';
 
 /** What this function needs of a model. */
 export interface FirstIdsRequest {

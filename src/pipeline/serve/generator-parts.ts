@@ -1,10 +1,10 @@
 /**
  * What a generation needs besides its prompt, on either path.
  */
-import type { Ort } from '../../runtime/onnxruntime.ts';
-import type { Transformers } from '../../runtime/transformers.ts';
-import type { CachedDecoder } from './cached-decoder.ts';
-import type { TextBehind } from './token-decoder.ts';
+import type { Ort } from '../../runtime/ort/onnxruntime.ts';
+import type { Transformers } from '../../runtime/ort/transformers.ts';
+import type { CachedDecoder } from '../sequences/cached-decoder.ts';
+import type { TextBehind } from '../texts/token-decoder.ts';
 
 /** See the file's header. */
 export interface GeneratorParts {

@@ -12,7 +12,7 @@ import { completeSettings } from './generate-settings.ts';
 import { runGeneration } from './generator.ts';
 import type { GenerationDefaults } from './generation-defaults.ts';
 import type { GeneratorParts } from './generator-parts.ts';
-import type { TextTokenizer } from './text-tokenizer.ts';
+import type { TextTokenizer } from '../texts/text-tokenizer.ts';
 
 /** What stage 8 is made from. */
 export interface ServeParts extends Omit<GeneratorParts, 'openText' | 'vocabSize'> {

@@ -6,7 +6,7 @@
  * change it (an open character), or while it may be the beginning of a stop string; the cost of a token does not grow with the
  * length of the text.
  */
-import type { IdDecoder, TextBehind } from './token-decoder.ts';
+import type { IdDecoder, TextBehind } from '../texts/token-decoder.ts';
 
 /** See the file's header. */
 export class TextStream {

@@ -7,9 +7,9 @@
  */
 import type { TokenizerSource } from '../../contract/plan.ts';
 import { isLoadError } from '../../contract/errors.ts';
-import { loadTransformers } from '../../runtime/transformers.ts';
-import type { Transformers } from '../../runtime/transformers.ts';
-import { TextTokenizer } from '../serve/text-tokenizer.ts';
+import { loadTransformers } from '../../runtime/ort/transformers.ts';
+import type { Transformers } from '../../runtime/ort/transformers.ts';
+import { TextTokenizer } from './text-tokenizer.ts';
 import type { StageLog } from '../stage-log.ts';
 import type { TextSource } from './read-file.ts';
 import { readTexts } from './read-texts.ts';

@@ -7,8 +7,8 @@
 import { LoadError } from '../../contract/errors.ts';
 import type { ErrorCode } from '../../contract/errors.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
-import { refuseLfsPointer } from '../../formats/lfs-pointer.ts';
-import { readJson as parseJson } from '../../formats/repository-json.ts';
+import { refuseLfsPointer } from '../../formats/repository/lfs-pointer.ts';
+import { readJson as parseJson } from '../../formats/repository/repository-json.ts';
 import { isJsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import type { SnapshotFiles } from '../fetch/service.ts';

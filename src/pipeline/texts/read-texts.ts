@@ -11,13 +11,13 @@ import { chooseChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { ChatTemplates } from '../../formats/tokenizer/chat-templates.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
 import { makeTemplate } from '../../formats/tokenizer/template-processing.ts';
-import type { TokenizerParts } from '../serve/text-tokenizer.ts';
-import { parseFixture } from '../warm-up/fixture.ts';
-import type { Fixture } from '../warm-up/fixture.ts';
+import type { TokenizerParts } from './text-tokenizer.ts';
+import { parseFixture } from './fixture.ts';
+import type { Fixture } from './fixture.ts';
 import { explain, readBytes, readJson, readText, TEXT_KINDS } from './read-file.ts';
 import type { TextSource } from './read-file.ts';
 import { readVocabulary } from './read-vocabulary.ts';
-import { templateName, TEXT_PATHS } from './text-files.ts';
+import { templateName, TEXT_PATHS } from '../../formats/repository/text-files.ts';
 
 /** See the file's header. */
 export interface Texts {

@@ -4,7 +4,7 @@
  * In: a plan, whose bytes the device was found to hold, and the measured peak. Out: {@link Budget}.
  */
 import type { LoadPlan } from '../../contract/plan.ts';
-import { PREFILL_CHUNK_TOKENS } from '../serve/cached-decoder.ts';
+import { PREFILL_CHUNK_TOKENS } from '../sequences/cached-decoder.ts';
 
 /** See the file's header. */
 export interface Budget {

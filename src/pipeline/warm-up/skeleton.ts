@@ -7,8 +7,8 @@
 import { throwIfAborted } from '../../base/abort.ts';
 import { cleanUpAfter } from '../../base/clean-up.ts';
 import { isLoadError } from '../../contract/errors.ts';
-import type { GpuSkeleton } from '../../runtime/gpu-skeleton.ts';
-import { PREFILL_CHUNK_TOKENS } from '../serve/cached-decoder.ts';
+import type { GpuSkeleton } from '../../runtime/gpu/skeleton.ts';
+import { PREFILL_CHUNK_TOKENS } from '../sequences/cached-decoder.ts';
 
 /**
  * One prompt length of each class that compiles kernels of its own in onnxruntime-web 1.31.0-dev.20260914: one token (decode),

@@ -8,9 +8,9 @@ import { compareValues, toShare } from '../../base/compare-values.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { Dtype } from '../../contract/plan.ts';
-import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
-import type { CachedDecoder } from '../serve/cached-decoder.ts';
-import type { Fixture } from './fixture.ts';
+import type { LayerComparison } from '../../runtime/gpu/first-layer.ts';
+import type { CachedDecoder } from '../sequences/cached-decoder.ts';
+import type { Fixture } from '../texts/fixture.ts';
 
 /** Share of the largest value. Both sides sum in float32, in different orders: they come within a ten-thousandth. */
 const LAYER_TOLERANCE = 0.01;

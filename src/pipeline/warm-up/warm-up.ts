@@ -11,12 +11,12 @@ import { compareValues } from '../../base/compare-values.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo, LoadReport } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
-import type { LayerComparison } from '../../runtime/gpu-first-layer.ts';
-import type { CachedDecoder } from '../serve/cached-decoder.ts';
+import type { LayerComparison } from '../../runtime/gpu/first-layer.ts';
+import type { CachedDecoder } from '../sequences/cached-decoder.ts';
 import { ALL_DTYPES } from '../plan/choose.ts';
 import { needsFloat16 } from '../plan/encoding.ts';
 import { chooseCheckedIds } from './checked-ids.ts';
-import type { Fixture } from './fixture.ts';
+import type { Fixture } from '../texts/fixture.ts';
 import { checkFirstLayer, checkFixture } from './validate.ts';
 
 /** Just long enough to take the kernels of long prompts (see `skeleton.ts`); in parts it takes those of short ones. */

@@ -11,7 +11,7 @@ import type { LoadPlan } from '../../../src/contract/plan.ts';
 import { ModelProtoSchema, TensorProto_DataLocation } from '../../../src/onnx/generated/onnx_pb.js';
 import { ONNX_TYPE } from '../../../src/onnx/graph-builder.ts';
 import { GRAPH_IO, listCacheNames } from '../../../src/runtime/decoder.ts';
-import type { Ort } from '../../../src/runtime/onnxruntime.ts';
+import type { Ort } from '../../../src/runtime/ort/onnxruntime.ts';
 
 /** What transformers.js takes for a session. */
 export async function createPeerSession(

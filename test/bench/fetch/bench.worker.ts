@@ -4,7 +4,7 @@
 import * as Comlink from 'comlink';
 import { installErrorTransfer } from '../../../src/base/comlink-errors.ts';
 import { openFetchService, type FetchService, type SnapshotFiles } from '../../../src/pipeline/fetch/service.ts';
-import { resolveSnapshot } from '../../../src/pipeline/resolve.ts';
+import { resolveSnapshot } from '../../../src/pipeline/resolve/resolve.ts';
 import { BlobFiles } from '../../../src/store/blob-files.ts';
 import type { SyncFile } from '../../../src/store/opfs-folder.ts';
 import { deleteAll } from '../../../src/store/removal.ts';

@@ -10,7 +10,7 @@ import type { Snapshot } from '../../../src/contract/snapshot.ts';
 import { createPassingDeps } from '../../../src/pipeline/fetch/passing-transfer.ts';
 import { DEFAULT_TUNING } from '../../../src/pipeline/fetch/tuning.ts';
 import { UncachedSession } from '../../../src/pipeline/fetch/uncached-session.ts';
-import { resolveSnapshot } from '../../../src/pipeline/resolve.ts';
+import { resolveSnapshot } from '../../../src/pipeline/resolve/resolve.ts';
 import { createLocalHasher, type HasherFactory } from '../../../src/store/file-hasher.ts';
 import { OptionalRecords } from '../../../src/store/optional-records.ts';
 import { startHub, type Hub } from '../../hub/index.ts';

@@ -3,7 +3,7 @@
  * (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md).
  */
 import { describe, expect, test } from 'vitest';
-import { refuseLfsPointer } from '../../../src/formats/lfs-pointer.ts';
+import { refuseLfsPointer } from '../../../src/formats/repository/lfs-pointer.ts';
 import { LLAMA_CONFIG, makeRepository, makeSingle, plan, listTensors } from '../plan/made-repository.ts';
 
 const POINTER = `version https://git-lfs.github.com/spec/v1

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
 import { LoadError } from '../../../src/contract/errors.ts';
-import { readJson, readJsonObject } from '../../../src/formats/repository-json.ts';
+import { readJson, readJsonObject } from '../../../src/formats/repository/repository-json.ts';
 
 interface Recorded {
   readonly texts: readonly ({ readonly latin1: string } & ({ readonly value: unknown } | { readonly error: string }))[];

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { isLoadError } from '../../../src/contract/errors.ts';
-import { parseHeader, readHeaderLength } from '../../../src/formats/safetensors.ts';
+import { parseHeader, readHeaderLength } from '../../../src/formats/safetensors/safetensors.ts';
 import { joinFile } from './write-safetensors.ts';
 
 function read(file: Uint8Array): ReturnType<typeof parseHeader> {

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isLoadError, type LoadError } from '../../../src/contract/errors.ts';
-import { SAFETENSORS_DTYPE_BITS, type SafetensorsDtype } from '../../../src/formats/safetensors-dtypes.ts';
-import { MAX_HEADER_BYTES, parseHeader, readHeaderLength } from '../../../src/formats/safetensors.ts';
+import { SAFETENSORS_DTYPE_BITS, type SafetensorsDtype } from '../../../src/formats/safetensors/safetensors-dtypes.ts';
+import { MAX_HEADER_BYTES, parseHeader, readHeaderLength } from '../../../src/formats/safetensors/safetensors.ts';
 import { joinFile, writeSafetensors } from './write-safetensors.ts';
 import { isAbsent, sharedData } from '../../shared-data.ts';
 

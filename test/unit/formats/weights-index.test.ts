@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isLoadError } from '../../../src/contract/errors.ts';
-import { parseWeightsIndex } from '../../../src/formats/weights-index.ts';
+import { parseWeightsIndex } from '../../../src/formats/safetensors/weights-index.ts';
 
 const FILE = 'model.safetensors.index.json';
 const encode = (value: unknown): Uint8Array =>

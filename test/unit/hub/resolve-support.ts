@@ -5,7 +5,7 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest';
 import { isLoadError, type LoadError, toErrorData } from '../../../src/contract/errors.ts';
-import { resolveSnapshot, type ResolveDeps, type ResolveRequest } from '../../../src/pipeline/resolve.ts';
+import { resolveSnapshot, type ResolveDeps, type ResolveRequest } from '../../../src/pipeline/resolve/resolve.ts';
 import { type Hub, startHub } from '../../hub/index.ts';
 import { MemoryRecords } from './records.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LoadError } from '../../../src/contract/errors.ts';
 import type { Dtype, PlanCosts } from '../../../src/contract/plan.ts';
-import { describeOtherAttempt, findFloat16Fault } from '../../../src/pipeline/float16-fault.ts';
+import { describeOtherAttempt, findFloat16Fault } from '../../../src/pipeline/warm-up/float16-fault.ts';
 
 const SEEN = 'Logit 3 of a first prompt is NaN.';
 const mismatch = new LoadError('output_mismatch', { stage: 'warmUp', detail: { finding: SEEN } });

@@ -6,7 +6,7 @@ import type { GraphTensor } from '../../../src/contract/plan.ts';
 import { createBufferMaker } from '../../../src/pipeline/fill/encode-whole.ts';
 import { fillWeights } from '../../../src/pipeline/fill/fill.ts';
 import { listReadEnds } from '../../../src/pipeline/fill/row-blocks.ts';
-import { WeightMemory } from '../../../src/pipeline/place/weight-memory.ts';
+import { WeightMemory } from '../../../src/pipeline/deliver/weight-memory.ts';
 import { computeRotary, makePlan } from '../fill/handmade-plan.ts';
 
 const made = makePlan([

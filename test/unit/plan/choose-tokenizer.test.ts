@@ -3,7 +3,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { chooseTokenizer } from '../../../src/pipeline/plan/choose-tokenizer.ts';
-import { listTextFiles } from '../../../src/pipeline/texts/text-files.ts';
+import { listTextFiles } from '../../../src/formats/repository/text-files.ts';
 import { errorOf, listTensors, LLAMA_CONFIG, makeSingle, plan } from './made-repository.ts';
 
 const listing = (...paths: string[]): Parameters<typeof chooseTokenizer>[0] => ({

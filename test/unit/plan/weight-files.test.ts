@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { parseWeightsIndex } from '../../../src/formats/weights-index.ts';
-import { chooseWeightFiles } from '../../../src/pipeline/plan/weight-files.ts';
+import { parseWeightsIndex } from '../../../src/formats/safetensors/weights-index.ts';
+import { chooseWeightFiles } from '../../../src/formats/repository/weight-files.ts';
 import { errorOf, LLAMA_CONFIG, listTensors, makeRepository, plan } from './made-repository.ts';
 
 const { cases } = JSON.parse(

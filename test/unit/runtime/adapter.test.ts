@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { explainAbsence, isSoftwareAdapter } from '../../../src/runtime/adapter.ts';
+import { explainAbsence, isSoftwareAdapter } from '../../../src/runtime/gpu/adapter.ts';
 
 const nameless = { vendor: '', architecture: '', device: '', description: '' };
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import fc from 'fast-check';
-import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
+import { CachedDecoder } from '../../../src/pipeline/sequences/cached-decoder.ts';
 import type { Decoder, GrowthRequest, GrowthResult } from '../../../src/runtime/decoder.ts';
 
 /** A decoder whose logits are the ids that its cache holds: what a real one computes from, seen from outside. */

@@ -7,8 +7,8 @@ import * as transformers from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { isLoadError } from '../../../src/contract/errors.ts';
 import type { ChatMessage, ChatOptions } from '../../../src/contract/generate.ts';
-import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
-import { renderChat } from '../../../src/pipeline/serve/chat-template.ts';
+import { TextTokenizer } from '../../../src/pipeline/texts/text-tokenizer.ts';
+import { renderChat } from '../../../src/pipeline/texts/chat-template.ts';
 import { isAbsent, sharedData } from '../../shared-data.ts';
 
 interface Conversation extends ChatOptions {

@@ -1,7 +1,7 @@
 /** By how much a KV cache grows. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { listSteps } from '../../../src/pipeline/serve/context-steps.ts';
+import { listSteps } from '../../../src/pipeline/sequences/context-steps.ts';
 
 describe('listSteps', () => {
   it.each([

@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Conversations } from '../../../src/pipeline/serve/conversations.ts';
+import { Conversations } from '../../../src/pipeline/sequences/conversations.ts';
 import type { KvParking } from '../../../src/runtime/decoder.ts';
 
 /** Positions of a cache; copies exactly what it is told to, and leaves garbage where nothing was copied. */

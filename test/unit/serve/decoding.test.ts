@@ -4,10 +4,10 @@
 import { readFileSync } from 'node:fs';
 import * as transformers from '@huggingface/transformers';
 import { describe, expect, it } from 'vitest';
-import { compileDecoder } from '../../../src/pipeline/serve/decode-steps.ts';
+import { compileDecoder } from '../../../src/pipeline/texts/decode-steps.ts';
 import { TextStream } from '../../../src/pipeline/serve/text-stream.ts';
-import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
-import type { IdDecoder } from '../../../src/pipeline/serve/token-decoder.ts';
+import { TextTokenizer } from '../../../src/pipeline/texts/text-tokenizer.ts';
+import type { IdDecoder } from '../../../src/pipeline/texts/token-decoder.ts';
 import { isAbsent, sharedData } from '../../shared-data.ts';
 
 interface Recorded {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
-import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
+import { CachedDecoder } from '../../../src/pipeline/sequences/cached-decoder.ts';
 import { generateOnDevice } from '../../../src/pipeline/serve/device-generation.ts';
 import type { DeviceGeneration } from '../../../src/pipeline/serve/device-generation.ts';
 import { GenerationOutput } from '../../../src/pipeline/serve/generation-output.ts';

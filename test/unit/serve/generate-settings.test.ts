@@ -208,7 +208,7 @@ describe('end tokens', () => {
   const folder = sharedData('cases/yi-merge-eos-only-in-tokenizer/');
   it.skipIf(isAbsent(folder))('of a real merge', async () => {
     const transformers = await import('@huggingface/transformers');
-    const { TextTokenizer } = await import('../../../src/pipeline/serve/text-tokenizer.ts');
+    const { TextTokenizer } = await import('../../../src/pipeline/texts/text-tokenizer.ts');
     const read = (name: string) => JSON.parse(readFileSync(new URL(name, folder), 'utf8')) as JsonObject;
     const files = {
       tokenizer: read('tokenizer.json'),

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-web';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
+import { CachedDecoder } from '../../../src/pipeline/sequences/cached-decoder.ts';
 import { completeSettings } from '../../../src/pipeline/serve/generate-settings.ts';
 import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
 import { readGenerationDefaults } from '../../../src/pipeline/serve/generation-defaults.ts';
@@ -13,7 +13,7 @@ import { runGeneration } from '../../../src/pipeline/serve/generator.ts';
 import type { GeneratorResult } from '../../../src/pipeline/serve/generator.ts';
 import type { GeneratorParts } from '../../../src/pipeline/serve/generator-parts.ts';
 import { sampleToken } from '../../../src/pipeline/serve/sampling.ts';
-import type { Transformers } from '../../../src/runtime/transformers.ts';
+import type { Transformers } from '../../../src/runtime/ort/transformers.ts';
 import type { Decoder } from '../../../src/runtime/decoder.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readPrompt } from '../../../src/pipeline/serve/token-decoder.ts';
-import type { IdDecoder } from '../../../src/pipeline/serve/token-decoder.ts';
+import { readPrompt } from '../../../src/pipeline/texts/token-decoder.ts';
+import type { IdDecoder } from '../../../src/pipeline/texts/token-decoder.ts';
 import { TextStream } from '../../../src/pipeline/serve/text-stream.ts';
 
 /** Ids are bytes; what is no whole character yet waits. */

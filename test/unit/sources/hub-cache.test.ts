@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { isLoadError, type LoadError } from '../../../src/contract/errors.ts';
 import type { LocalFile } from '../../../src/contract/snapshot.ts';
 import { openFolder } from '../../../src/client/local-folder.ts';
-import { openLocalFolder } from '../../../src/pipeline/sources/local-folder.ts';
+import { openLocalFolder } from '../../../src/pipeline/resolve/sources/local-folder.ts';
 
 const OLD = '0'.repeat(40);
 const NEW = '1'.repeat(40);

@@ -11,8 +11,8 @@ import { DEFAULT_ENDPOINT } from '../../../src/contract/model-name.ts';
 import { isLoadError, type LoadError } from '../../../src/contract/errors.ts';
 import { type LocalFile, MAX_FOLDER_FILES } from '../../../src/contract/snapshot.ts';
 import { planLoad } from '../../../src/pipeline/plan/plan.ts';
-import { LocalFiles } from '../../../src/pipeline/sources/local-files.ts';
-import { openLocalFolder } from '../../../src/pipeline/sources/local-folder.ts';
+import { LocalFiles } from '../../../src/pipeline/resolve/sources/local-files.ts';
+import { openLocalFolder } from '../../../src/pipeline/resolve/sources/local-folder.ts';
 
 const FIXTURE = fileURLToPath(new URL('../../fixtures/models/tiny-llama/', import.meta.url));
 const SHARD = 'model-00001-of-00002.safetensors';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isLoadError } from '../../../src/contract/errors.ts';
-import { findModelRoot } from '../../../src/pipeline/sources/model-root.ts';
+import { findModelRoot } from '../../../src/pipeline/resolve/sources/model-root.ts';
 
 const find = (...paths: string[]): string => findModelRoot(paths, 'chosen');
 function refusal(...paths: string[]): unknown {

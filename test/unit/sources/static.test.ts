@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { isLoadError, type LoadError, toErrorData } from '../../../src/contract/errors.ts';
 import type { Snapshot } from '../../../src/contract/snapshot.ts';
-import { resolveStatic } from '../../../src/pipeline/sources/resolve-static.ts';
+import { resolveStatic } from '../../../src/pipeline/resolve/sources/resolve-static.ts';
 import { MemoryRecords } from '../hub/records.ts';
 import { type Habits, startStaticServer, type StaticServer } from './static-server.ts';
 

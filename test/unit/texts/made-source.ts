@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import * as transformers from '@huggingface/transformers';
 import type { TextSource } from '../../../src/pipeline/texts/read-file.ts';
 import { readTexts } from '../../../src/pipeline/texts/read-texts.ts';
-import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
+import { TextTokenizer } from '../../../src/pipeline/texts/text-tokenizer.ts';
 
 /** Path → text, or bytes. */
 export type Files = Readonly<Record<string, string | Uint8Array>>;

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import * as transformers from '@huggingface/transformers';
 import { describe, expect, it } from 'vitest';
 import type { TokenizerSource } from '../../../src/contract/plan.ts';
-import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
+import { TextTokenizer } from '../../../src/pipeline/texts/text-tokenizer.ts';
 import { readTexts } from '../../../src/pipeline/texts/read-texts.ts';
 import { isAbsent, sharedData } from '../../shared-data.ts';
 import { toSentencePieceModel } from './gguf-vocabulary.ts';

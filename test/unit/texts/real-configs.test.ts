@@ -8,7 +8,7 @@ import * as transformers from '@huggingface/transformers';
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../../src/formats/tokenizer/json-object.ts';
 import { readTexts } from '../../../src/pipeline/texts/read-texts.ts';
-import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
+import { TextTokenizer } from '../../../src/pipeline/texts/text-tokenizer.ts';
 import { isAbsent, sharedData } from '../../shared-data.ts';
 import type { Files } from './made-source.ts';
 import { BASE, makeSource, readRecorded } from './made-source.ts';

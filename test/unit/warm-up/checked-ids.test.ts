@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as transformers from '@huggingface/transformers';
 import { listFirstIds } from '../../../src/pipeline/serve/first-ids.ts';
-import { TextTokenizer } from '../../../src/pipeline/serve/text-tokenizer.ts';
+import { TextTokenizer } from '../../../src/pipeline/texts/text-tokenizer.ts';
 import { chooseCheckedIds } from '../../../src/pipeline/warm-up/checked-ids.ts';
 
 describe('the ids that a model is checked with', () => {

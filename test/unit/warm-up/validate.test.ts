@@ -1,6 +1,6 @@
 /** The checks before a model is called ready, on values that are all equal: zero-initialised models have them. */
 import { describe, expect, it } from 'vitest';
-import { CachedDecoder } from '../../../src/pipeline/serve/cached-decoder.ts';
+import { CachedDecoder } from '../../../src/pipeline/sequences/cached-decoder.ts';
 import { checkFirstLayer, checkFixture } from '../../../src/pipeline/warm-up/validate.ts';
 import { errorOf } from '../plan/made-repository.ts';
 

@@ -16,7 +16,7 @@ import {
   type QuantEncoding,
   type ScaleType,
 } from '../../../formats/quant-layout.ts';
-import { SOURCE_DTYPE_BYTES } from '../../../formats/safetensors-dtypes.ts';
+import { SOURCE_DTYPE_BYTES } from '../../../formats/safetensors/safetensors-dtypes.ts';
 import { type FloatMemory, quantizeQ4, quantizeQ8 } from './quantize.ts';
 
 /** Rows after encoding. */

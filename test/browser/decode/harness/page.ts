@@ -2,8 +2,8 @@
  * The token kernels alone on a page: `window.choose` runs them on given logits.
  */
 import type { ChoiceRule } from '../../../../src/runtime/decoder.ts';
-import { createTokenChooser } from '../../../../src/runtime/gpu-token-chooser.ts';
-import { openGpu } from '../../../../src/runtime/gpu.ts';
+import { createTokenChooser } from '../../../../src/runtime/gpu/token-chooser.ts';
+import { openGpu } from '../../../../src/runtime/gpu/device.ts';
 
 /** Choices from one row of logits, each from a fresh start. */
 export interface ChooseRequest {

@@ -9,8 +9,8 @@ import { toErrorData, type LoadErrorData } from '../../../../src/contract/errors
 import type { Snapshot } from '../../../../src/contract/snapshot.ts';
 import { openFetchService, type FetchService, type SnapshotFiles } from '../../../../src/pipeline/fetch/service.ts';
 import type { FetchTuning } from '../../../../src/pipeline/fetch/tuning.ts';
-import { resolveSnapshot } from '../../../../src/pipeline/resolve.ts';
-import { resolveStatic } from '../../../../src/pipeline/sources/resolve-static.ts';
+import { resolveSnapshot } from '../../../../src/pipeline/resolve/resolve.ts';
+import { resolveStatic } from '../../../../src/pipeline/resolve/sources/resolve-static.ts';
 import { BlobFiles } from '../../../../src/store/blob-files.ts';
 import type { CacheStore } from '../../../../src/store/catalog-view.ts';
 import * as catalog from '../../../../src/store/catalog.ts';

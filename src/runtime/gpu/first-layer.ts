@@ -1,0 +1,180 @@
+/**
+ * The first layer on the GPU against the same layer on WebAssembly, on the model's own weights, read back from the GPU: finds
+ * out a driver that computes rubbish, and weights that did not arrive as they were sent.
+ *
+ * In: the filled buffers and the layer's two graphs. Out: {@link LayerComparison}. Guarantees: nothing of it stays in the KV
+ * cache or on the GPU; no more than {@link MAX_LAYER_BYTES} are read back.
+ */
+import type { InferenceSession, Tensor } from 'onnxruntime-web';
+import { runThenCleanUp } from '../../base/clean-up.ts';
+import type { LoadPlan } from '../../contract/plan.ts';
+import { GRAPH_IO } from '../decoder.ts';
+import { bindModel } from './bindings.ts';
+import type { GpuDecoderParts } from './decoder-parts.ts';
+import { checkGpu, toGpuError } from './errors.ts';
+import { createGpuSession } from './session.ts';
+import { readBuffer } from './read-buffer.ts';
+import { toOneLayer } from './skeleton.ts';
+import { toRuntimeError } from '../ort/runtime-errors.ts';
+
+/** How far apart the two are. */
+export interface LayerComparison {
+  /** Largest difference of a value that the layer adds to the residual stream. */
+  readonly difference: number;
+  /** Largest such value. */
+  readonly spread: number;
+}
+
+/** A layer's weights are copied three times (staging, JavaScript, the runtime's heap): larger ones are not worth it. */
+const MAX_LAYER_BYTES = 64 * 2 ** 20;
+
+/** Enough for a prompt's kernels, few enough for a CPU to compute at once; fewer where the context is shorter. */
+const MAX_TOKENS = 5;
+
+/** The layer's graphs, hidden states in and out. */
+export interface LayerGraphs {
+  readonly device: Uint8Array<ArrayBuffer>;
+  readonly wasm: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Compares; null where the layer is too large or WebAssembly has no room for it, or where it computes in float16, which
+ * WebAssembly's kernels do not.
+ * @throws LoadError `runtime_failed`, `device_lost`, `out_of_memory`
+ */
+export async function compareFirstLayer(
+  parts: Omit<GpuDecoderParts, 'graph'>,
+  graphs: LayerGraphs,
+): Promise<LayerComparison | null> {
+  const plan = toOneLayer(parts.plan);
+  const weights = listLayerBuffers(plan);
+  const layerBytes = weights.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  if (plan.kvType === 'float16' || layerBytes > MAX_LAYER_BYTES) return null;
+  // Values of about one, none like another: what an embedding might give.
+  const tokens = Math.min(MAX_TOKENS, plan.contextTokens);
+  const input = Float32Array.from({ length: tokens * plan.shape.hiddenSize }, (_, index) =>
+    Math.sin(index * 1.7 + 0.3),
+  );
+  try {
+    const onDevice = await runOnDevice({ ...parts, plan, graph: graphs.device }, input);
+    checkGpu(parts.gpu, 'comparing the first layer');
+    const layer = await readWeights(parts, weights);
+    const onWasm = await runOnWasm({ ...parts, plan }, graphs.wasm, layer, input).catch(passNoRoom);
+    if (onWasm === null) return null;
+    let difference = 0;
+    let spread = 0;
+    for (const [index, start] of input.entries()) {
+      const expected = (onWasm[index] ?? NaN) - start;
+      const found = (onDevice[index] ?? NaN) - start;
+      // Math.max passes NaN on, which then fails every comparison.
+      difference = Math.max(difference, Math.abs(found - expected));
+      spread = Math.max(spread, Math.abs(expected));
+    }
+    return { difference, spread };
+  } catch (error) {
+    throw await toGpuError(error, 'comparing the first layer', parts.gpu);
+  }
+}
+
+/** Without room for the layer in the runtime's heap nothing is known, and nothing is wrong with the GPU. */
+function passNoRoom(error: unknown): null {
+  const failure = toRuntimeError(error, 'running the first layer on WebAssembly', null);
+  if (failure.code === 'out_of_memory') return null;
+  throw failure;
+}
+
+async function runOnDevice(parts: GpuDecoderParts, input: Float32Array<ArrayBuffer>): Promise<Float32Array> {
+  const { ort, gpu, plan, graph, buffers } = parts;
+  const bound = bindModel(ort, plan, buffers);
+  const session = await createGpuSession({ ort, gpu, shape: plan.shape, graph }, 'the first layer');
+  const run = async (): Promise<Float32Array> => {
+    // The embedding and the head are no inputs of this graph.
+    const feeds = Object.fromEntries(
+      session.inputNames.flatMap((name) => {
+        const tensor = bound.feeds[name];
+        return tensor ? [[name, tensor] as const] : [];
+      }),
+    );
+    const outputs = await session.run(
+      { ...feeds, ...makeInputs(parts, input) },
+      { ...bound.fetches, [GRAPH_IO.hiddenStatesOut]: null },
+    );
+    return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
+  };
+  return runThenCleanUp(run, async () => {
+    await session.release();
+    clearFirstCache(parts);
+  });
+}
+
+interface LayerWeight {
+  readonly path: string;
+  readonly data: Uint8Array;
+}
+
+async function readWeights(
+  { gpu, buffers }: Pick<GpuDecoderParts, 'gpu' | 'buffers'>,
+  weights: readonly { readonly name: string; readonly sizeBytes: number }[],
+): Promise<LayerWeight[]> {
+  const layer: LayerWeight[] = [];
+  for (const { name, sizeBytes } of weights) {
+    const buffer = buffers.weights.get(name);
+    if (!buffer) throw new Error(`no buffer ${name}`);
+    layer.push({ path: name, data: await readBuffer(gpu, buffer, sizeBytes) });
+  }
+  return layer;
+}
+
+async function runOnWasm(
+  parts: Pick<GpuDecoderParts, 'ort' | 'plan'>,
+  graph: Uint8Array<ArrayBuffer>,
+  externalData: readonly LayerWeight[],
+  input: Float32Array<ArrayBuffer>,
+): Promise<Float32Array> {
+  const { ort, plan } = parts;
+  const session: InferenceSession = await ort.InferenceSession.create(graph, {
+    executionProviders: ['wasm'],
+    externalData,
+  });
+  const run = async (): Promise<Float32Array> => {
+    const { kvHeadCount, paddedHeadDim } = plan.shape;
+    const empty = (): Tensor => new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, paddedHeadDim]);
+    const outputs = await session.run({
+      [GRAPH_IO.pastKey(0)]: empty(),
+      [GRAPH_IO.pastValue(0)]: empty(),
+      ...makeInputs(parts, input),
+    });
+    return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
+  };
+  return runThenCleanUp(run, () => session.release());
+}
+
+function makeInputs(
+  { ort, plan }: Pick<GpuDecoderParts, 'ort' | 'plan'>,
+  input: Float32Array<ArrayBuffer>,
+): Record<string, Tensor> {
+  const { hiddenSize } = plan.shape;
+  const tokens = input.length / hiddenSize;
+  return {
+    [GRAPH_IO.hiddenStates]: new ort.Tensor('float32', input, [tokens, hiddenSize]),
+    [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(tokens - 1), [1]),
+    [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(tokens), [1]),
+  };
+}
+
+/** Of one layer: its own weights, and the rotary tables. */
+function listLayerBuffers(plan: LoadPlan): readonly { readonly name: string; readonly sizeBytes: number }[] {
+  const names = new Set(
+    plan.graphTensors.filter(({ name }) => /^(layers\.0|rotary)\./u.test(name)).map(({ buffer }) => buffer),
+  );
+  return plan.weights.flatMap(({ buffers }) => buffers).filter(({ name }) => names.has(name));
+}
+
+function clearFirstCache({ gpu, buffers }: Pick<GpuDecoderParts, 'gpu' | 'buffers'>): void {
+  const encoder = gpu.device.createCommandEncoder();
+  for (const name of [GRAPH_IO.pastKey(0), GRAPH_IO.pastValue(0)]) {
+    const cache = buffers.kv.live.get(name);
+    if (cache) encoder.clearBuffer(cache.buffer);
+  }
+  gpu.device.queue.submit([encoder.finish()]);
+}

@@ -1,0 +1,68 @@
+/**
+ * The model's skeleton: one layer of it, on the model's own buffers, for compiling kernels before the weights are there.
+ *
+ * In: a graph of one layer, the buffers, and the device on which the whole model's session already lives (compiled programs
+ * belong to the device's context, and go with its last session). Out: {@link GpuSkeleton}. Guarantees: what it computes is
+ * never used, and leaves no trace in the KV cache.
+ */
+import type { LoadPlan } from '../../contract/plan.ts';
+import { GRAPH_IO } from '../decoder.ts';
+import { bindModel } from './bindings.ts';
+import type { GpuDecoderParts } from './decoder-parts.ts';
+import { checkGpu, toGpuError } from './errors.ts';
+import { createGpuSession } from './session.ts';
+
+/** A session that is good for nothing but warming. */
+export interface GpuSkeleton {
+  /** Runs a prompt of so many tokens (or, for 1, a decode step), whatever the buffers hold. */
+  run(tokenCount: number): Promise<void>;
+  /** As {@link run}; yields the most that the runtime's own buffers took meanwhile, bytes. */
+  profile(tokenCount: number): Promise<number>;
+  release(): Promise<void>;
+}
+
+/** `parts.plan` is the whole model's, `parts.graph` the graph of its first layer alone. @throws LoadError `runtime_failed` */
+export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuDecoderParts): Promise<GpuSkeleton> {
+  const first = toOneLayer(plan);
+  const bound = bindModel(ort, first, buffers);
+  const session = await createGpuSession({ ort, gpu, shape: first.shape, graph }, 'the skeleton');
+  const run = async (tokenCount: number): Promise<void> => {
+    const feeds = {
+      ...bound.feeds,
+      [GRAPH_IO.inputIds]: new ort.Tensor('int64', new BigInt64Array(tokenCount), [1, tokenCount]),
+      [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(tokenCount - 1), [1]),
+      [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(tokenCount), [1]),
+    };
+    try {
+      await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: null });
+    } catch (error) {
+      throw await toGpuError(error, 'running the skeleton', gpu);
+    }
+    checkGpu(gpu, 'running the skeleton');
+  };
+  return {
+    run,
+    async profile(tokenCount) {
+      gpu.ledger.restartPeaks();
+      await run(tokenCount);
+      return gpu.ledger.peakBytesOf('runtime');
+    },
+    async release() {
+      // Half-filled weights may have left numbers in the cache that are none, and 0 × NaN is NaN in a masked tile too.
+      const encoder = gpu.device.createCommandEncoder();
+      for (const { buffer } of buffers.kv.live.values()) encoder.clearBuffer(buffer);
+      gpu.device.queue.submit([encoder.finish()]);
+      await session.release();
+    },
+  };
+}
+
+/** The plan of a model that ends after its first layer. */
+export function toOneLayer(plan: LoadPlan): LoadPlan {
+  const laterLayer = /^layers\.[1-9]/u;
+  return {
+    ...plan,
+    shape: { ...plan.shape, layerCount: 1 },
+    graphTensors: plan.graphTensors.filter(({ name }) => !laterLayer.test(name)),
+  };
+}
