@@ -113,7 +113,7 @@ class QueueDevice implements Decoder, TokenLoop {
     this.cache.splice(start, Infinity, ...ids);
   }
   #submit<T>(work: () => T): Promise<T> {
-    const done = this.#queue.then(() => new Promise<void>((resolve) => setTimeout(resolve, 0))).then(work);
+    const done = this.#queue.then(() => new Promise<void>((resolve) => setImmediate(resolve))).then(work);
     this.#queue = done.catch(() => undefined);
     return done;
   }
