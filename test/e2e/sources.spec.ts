@@ -2,9 +2,10 @@
  * Models from a folder on this computer and from a static web address: the same greedy ids as through the hub, nothing
  * copied of a folder, nothing sent to a server but requests for files.
  */
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import AxeBuilder from '@axe-core/playwright';
 import type { Locator, Page } from '@playwright/test';
 import type { LoadEvent, LoadReport, ModelSource } from '../../src/index.ts';
@@ -52,6 +53,16 @@ interface PageTools {
     options: { device: 'webgpu' | 'wasm'; endpoint?: string; token?: string; offline?: boolean },
     onEvent?: (event: LoadEvent) => unknown,
   ) => Promise<Attempt>;
+}
+
+/** What was dropped on the page last. */
+interface Dropped {
+  dropped: Promise<FileSystemDirectoryHandle>;
+}
+
+/** WICG File System Access, which TypeScript's DOM leaves out. */
+interface HandleItem {
+  getAsFileSystemHandle(): Promise<FileSystemDirectoryHandle>;
 }
 
 /** Puts `window.tools` into the page: load, generate greedily, dispose, tell. */
@@ -133,6 +144,32 @@ function fromOpfs(page: Page, folder: string, device: 'webgpu' | 'wasm'): Promis
     },
     [folder, device] as const,
   );
+}
+
+type DragStep = 'dragEnter' | 'dragOver' | 'drop';
+
+/** Something of the real file system, under a pointer that comes from outside. */
+async function startDrag(page: Page, path: string): Promise<(step: DragStep) => Promise<unknown>> {
+  const devtools = await page.context().newCDPSession(page);
+  const data = { items: [], files: [path], dragOperationsMask: 1 };
+  return (type) => devtools.send('Input.dispatchDragEvent', { type, x: 300, y: 300, data });
+}
+
+/** As huggingface_hub lays out its cache: https://huggingface.co/docs/huggingface_hub/guides/manage-cache */
+async function makeCache(parent: string, kind: 'links' | 'files'): Promise<{ root: string; snapshot: string }> {
+  const commit = '1'.repeat(40);
+  const root = join(parent, kind, 'models--acme--tiny');
+  const [blobs, refs, snapshot] = [join(root, 'blobs'), join(root, 'refs'), join(root, 'snapshots', commit)];
+  for (const folder of [blobs, refs, snapshot]) await mkdir(folder, { recursive: true });
+  await writeFile(join(refs, 'main'), commit);
+  for (const name of await readdir(FOLDER)) {
+    const hash = createHash('sha256')
+      .update(await readFile(join(FOLDER, name)))
+      .digest('hex');
+    await cp(join(FOLDER, name), kind === 'links' ? join(blobs, hash) : join(snapshot, name));
+    if (kind === 'links') await symlink(`../../blobs/${hash}`, join(snapshot, name));
+  }
+  return { root, snapshot };
 }
 
 function fromAddress(
@@ -374,10 +411,7 @@ test.describe('the form', () => {
     const parent = await mkdtemp(join(tmpdir(), 'firstlight-drop-'));
     try {
       await cp(FOLDER, join(parent, 'dropped-llama'), { recursive: true });
-      const data = { items: [], files: [join(parent, 'dropped-llama')], dragOperationsMask: 1 };
-      const devtools = await app.context().newCDPSession(app);
-      const drag = (type: 'dragEnter' | 'dragOver' | 'drop'): Promise<unknown> =>
-        devtools.send('Input.dispatchDragEvent', { type, x: 300, y: 300, data });
+      const drag = await startDrag(app, join(parent, 'dropped-llama'));
       const veil = app.getByText('Drop the model’s folder');
 
       await drag('dragEnter');
@@ -387,6 +421,62 @@ test.describe('the form', () => {
       await expect(veil).toBeHidden();
       await expect(app.locator('[data-folder]').getByRole('status')).toHaveText(/^dropped-llama, 5 files, /u);
       await expect(app.getByRole('radio', { name: 'Folder on this computer' })).toBeChecked();
+      await pressLoad(app);
+      await isReady(app);
+    } finally {
+      await rm(parent, { recursive: true });
+    }
+  });
+
+  test("Hugging Face's cache, from the real file system: Chromium shows no links, and how to go on is said; files in their place load", async ({
+    app,
+  }) => {
+    const parent = await mkdtemp(join(tmpdir(), 'firstlight-cache-'));
+    const expected = {
+      code: 'file_not_found',
+      message: expect.stringMatching(/links.*"hf download .* --local-dir FOLDER"/u) as unknown,
+    };
+    // The handle that the folder picker would give, by the way that a test can go.
+    await app.evaluate(() => {
+      addEventListener('drop', (event) => {
+        const [item] = event.dataTransfer?.items ?? [];
+        (window as unknown as Dropped).dropped = (item as unknown as HandleItem).getAsFileSystemHandle();
+      });
+      const input = document.createElement('input');
+      Object.assign(input, { type: 'file', webkitdirectory: true, id: 'chosen' });
+      document.body.append(input);
+    });
+    const drop = async (folder: string, seen: number): Promise<void> => {
+      const drag = await startDrag(app, folder);
+      for (const step of ['dragEnter', 'dragOver', 'drop'] as const) await drag(step);
+      const status = app.locator('[data-folder]').getByRole('status');
+      await expect(status).toHaveText(new RegExp(`^${basename(folder)}, ${seen} files, `, 'u'));
+    };
+    try {
+      const { root, snapshot } = await makeCache(parent, 'links');
+      // Five blobs and the branch; and of the folder that the links are in, nothing.
+      for (const [folder, reason, seen] of [
+        [root, 'cache_of_links', 6],
+        [snapshot, 'no_files', 0],
+      ] as const) {
+        await app.locator('#chosen').setInputFiles(folder);
+        await drop(folder, seen);
+        const [chosen, handed] = await app.evaluate(async () => {
+          const { tools, dropped } = window as unknown as { tools: PageTools } & Dropped;
+          const { files } = document.querySelector('#chosen') as HTMLInputElement;
+          const sources = [{ folder: files ?? [] }, { folder: await dropped }];
+          return Promise.all(sources.map((source) => tools.attempt(source, { device: 'wasm' })));
+        });
+        for (const attempt of [chosen, handed]) {
+          expect(failed(attempt as Attempt)).toMatchObject({ ...expected, detail: { reason } });
+        }
+        await pressLoad(app);
+        const card = app.locator('[data-code="file_not_found"]');
+        await expect(card).toContainText(
+          reason === 'no_files' ? `no file in "${'1'.repeat(40)}"` : 'hf download acme/tiny',
+        );
+      }
+      await drop((await makeCache(parent, 'files')).root, 6);
       await pressLoad(app);
       await isReady(app);
     } finally {
