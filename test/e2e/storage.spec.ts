@@ -3,11 +3,12 @@
  * cache is required, a typed error says what to do.
  */
 import type { Page } from '@playwright/test';
-import type { LoadEvent, LoadOptions, LoadPlan, LoadReport } from '../../src/index.ts';
+import type { LoadEvent, LoadOptions, LoadPlan, LoadReport, ModelSource } from '../../src/index.ts';
 import type { Hub } from '../hub/index.ts';
+import { startStaticServer } from '../unit/sources/static-server.ts';
 import { test } from './blocked-page.ts';
-import { limitRoom } from './cache-support.ts';
-import { bundledModelId, checkpointFolder, expect, readReference, tryLoad } from './support.ts';
+import { limitRoom, TINY } from './cache-support.ts';
+import { bundledModelId, checkpointFolder, expect, openApp, readReference, tryLoad } from './support.ts';
 
 const ID = 'test/storyteller';
 const NAME = 'storyteller-2m';
@@ -23,7 +24,13 @@ interface Loaded {
 }
 
 /** Plans, loads, computes, disposes. */
-function load(page: Page, hub: Hub | null, ids: readonly number[], options: LoadOptions, id = ID): Promise<Loaded> {
+function load(
+  page: Page,
+  hub: Hub | null,
+  ids: readonly number[],
+  options: LoadOptions,
+  source: Extract<ModelSource, string | { readonly baseUrl: string }> = ID,
+): Promise<Loaded> {
   return page.evaluate(
     async ([endpoint, modelId, load, prompt]) => {
       const loader =
@@ -38,13 +45,14 @@ function load(page: Page, hub: Hub | null, ids: readonly number[], options: Load
       await model.dispose();
       return { plan: { storage, costs }, report, logits, events };
     },
-    [hub?.endpoint ?? null, id, options, ids] as const,
+    [hub?.endpoint ?? null, source, options, ids] as const,
   );
 }
 
-async function expectReference(loaded: Loaded, prompt = 0): Promise<void> {
-  const { reference, logits } = await readReference(NAME);
-  const at = reference.prompts[prompt]?.logits;
+/** After the first prompt, those of transformers. */
+async function expectReference(loaded: Loaded, name = NAME): Promise<void> {
+  const { reference, logits } = await readReference(name);
+  const at = reference.prompts[0]?.logits;
   const theirs = at ? logits(at, at.length) : new Float32Array();
   expect(theirs.length).toBe(loaded.logits.length);
   expect(Math.max(...loaded.logits.map((value, index) => Math.abs(value - (theirs[index] ?? NaN))))).toBeLessThan(
@@ -52,8 +60,25 @@ async function expectReference(loaded: Loaded, prompt = 0): Promise<void> {
   );
 }
 
-async function firstPrompt(): Promise<readonly number[]> {
-  return (await readReference(NAME)).reference.prompts[0]?.inputIds ?? [];
+async function firstPrompt(name = NAME): Promise<readonly number[]> {
+  return (await readReference(name)).reference.prompts[0]?.inputIds ?? [];
+}
+
+/** Whoever passes waits until it is opened. */
+function closeGate(): {
+  readonly pass: () => Promise<void>;
+  readonly reached: Promise<void>;
+  readonly open: () => void;
+} {
+  let open = (): void => undefined;
+  let reach = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  const reached = new Promise<void>((resolve) => (reach = resolve));
+  const pass = (): Promise<void> => {
+    reach();
+    return opened;
+  };
+  return { pass, reached, open };
 }
 
 const noticesOf = ({ events }: Loaded): readonly { readonly stage: string; readonly message: string }[] =>
@@ -78,6 +103,42 @@ test.describe('no storage: site data is blocked', () => {
       await expectReference(loaded);
     });
   }
+
+  test('two tabs at once, from a hub or a web address: each downloads for itself, none waits for the other', async ({
+    blocked: page,
+    openHub,
+  }) => {
+    const hub = await openHub({ [ID]: { main: { directory: TINY } } });
+    const server = await startStaticServer(TINY, { cors: 'exposed' });
+    const ids = await firstPrompt('tiny-llama');
+    const other = await page.context().newPage();
+    // The other tab's weights wait until this one has loaded. Headers come in pieces of 64 KiB.
+    let gate = closeGate();
+    await other.route('**/*.safetensors', async (route) => {
+      const [, end] = route.request().headers()['range']?.split('-') ?? [];
+      if (Number(end) >= 64 * 1024) await gate.pass();
+      await route.continue();
+    });
+    await openApp(other);
+    try {
+      for (const source of [ID, { baseUrl: server.baseUrl }]) {
+        gate = closeGate();
+        const loadIn = (tab: Page): Promise<Loaded> => load(tab, hub, ids, { device: 'wasm', dtype: 'fp32' }, source);
+        const held = loadIn(other);
+        await Promise.race([gate.reached, held]);
+        const free = await loadIn(page);
+        gate.open();
+        for (const loaded of [await held, free]) {
+          expect(loaded.report).toMatchObject({ storage: { kind: 'none' }, bytes: { fromCache: 0 } });
+          expect(loaded.report.bytes.fromNetwork).toBeGreaterThan(100_000);
+          await expectReference(loaded, 'tiny-llama');
+        }
+      }
+    } finally {
+      gate.open();
+      await server.close();
+    }
+  });
 
   test('the next load downloads it again, a model that the page brings as well', async ({ blocked: page, openHub }) => {
     const hub = await openHub(STORYTELLER);
