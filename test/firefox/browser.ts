@@ -15,6 +15,9 @@ const LATE = Symbol('late');
 /** Where Mesa's software driver describes itself. */
 const LAVAPIPE = '/usr/share/vulkan/icd.d/lvp_icd.x86_64.json';
 
+/** Every window is a private one. */
+export const PRIVATE_WINDOWS = { 'browser.privatebrowsing.autostart': true };
+
 /** `preferences` beside those that WebGPU needs. */
 export function startFirefox(
   executablePath: string,

@@ -18,7 +18,7 @@ import {
 } from '../browser/fetch/fixture.ts';
 import type { TabWorker } from '../browser/fetch/harness/tab.worker.ts';
 import type { Fault, Hub } from '../hub/index.ts';
-import { findFirefox, startFirefox } from './browser.ts';
+import { findFirefox, PRIVATE_WINDOWS, startFirefox } from './browser.ts';
 
 /** 0: all is well, or there is nothing to run it on. */
 export async function run(): Promise<number> {
@@ -36,7 +36,7 @@ export async function run(): Promise<number> {
     } finally {
       await browser.close();
     }
-    const secretive = await startFirefox(executablePath, { 'browser.privatebrowsing.autostart': true });
+    const secretive = await startFirefox(executablePath, PRIVATE_WINDOWS);
     try {
       await runCheck('a private window', secretive, url, checkPrivateWindow);
     } finally {

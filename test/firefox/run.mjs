@@ -1,12 +1,18 @@
 /**
- * `npm run test:firefox [-- fetch | float16 | auto]`: what Chromium cannot show. The fetch stage in another engine; the
- * float16 paths, and what dtype 'auto' makes of them, which Chromium's software adapter lacks, on Mesa's lavapipe. Needs a
- * Firefox and, for float16 on Linux without a GPU, the package mesa-vulkan-drivers; says so and passes where they are absent.
+ * `npm run test:firefox [-- fetch | private | float16 | auto]`: what Chromium cannot show. The fetch stage in another engine; a
+ * whole load in a private window; the float16 paths, and what dtype 'auto' makes of them, which Chromium's software adapter lacks, on
+ * Mesa's lavapipe. Needs a Firefox and, for float16 on Linux without a GPU, the package mesa-vulkan-drivers; says so and passes
+ * where they are absent.
  */
 import { fileURLToPath } from 'node:url';
 import { runnerImport } from 'vite';
 
-const PARTS = { fetch: './fetch-stage.ts', float16: './float16.ts', auto: './auto-dtype.ts' };
+const PARTS = {
+  fetch: './fetch-stage.ts',
+  private: './private-window.ts',
+  float16: './float16.ts',
+  auto: './auto-dtype.ts',
+};
 const asked = process.argv.slice(2);
 let code = 0;
 for (const [name, path] of Object.entries(PARTS)) {
