@@ -13,7 +13,8 @@ export default defineConfig({
   testMatch: ['browser/**/*.spec.ts', 'e2e/**/*.spec.ts'],
   // `npm run test:long` runs these too: more of the same kind, for which a software GPU takes its time.
   ...(process.env['LONG'] ? {} : { testIgnore: ['**/*.long.spec.ts'], grepInvert: /@long/u }),
-  fullyParallel: false,
+  // Test by test, not file by file: no worker ends with a long file while the other has nothing left to do.
+  fullyParallel: true,
   // Two: while one test computes on the software GPU, another waits for a network or a disk. More only wait for the cores.
   workers: 2,
   timeout: 900_000,

@@ -7,14 +7,12 @@ import { STAGES } from '../../src/contract/errors.ts';
 import type { Stage } from '../../src/contract/errors.ts';
 import type { Model } from '../../src/index.ts';
 import type { Hub } from '../hub/index.ts';
-import { bundledModelId, checkpointFolder, expect, test } from './support.ts';
+import { checkpointFolder, expect, test } from './support.ts';
 
 const PROMPT = [1, 17, 201, 45, 99, 3, 150];
 
 for (const device of ['webgpu', 'wasm'] as const) {
-  /** A software GPU compiles for seconds at each load, so a smaller model goes there. */
-  const source = async (app: Page, openHub: OpenHub): Promise<Source> => {
-    if (device === 'wasm') return { id: await bundledModelId(app), endpoint: null, device };
+  const source = async (openHub: OpenHub): Promise<Source> => {
     const hub = await openHub({ 'test/model': { main: { directory: checkpointFolder('tiny-qwen2') ?? '' } } });
     return { id: 'test/model', endpoint: hub.endpoint, device };
   };
@@ -22,7 +20,7 @@ for (const device of ['webgpu', 'wasm'] as const) {
   // memory.spec.ts and decode.spec.ts cancel on WebGPU too, loads and generations.
   const rarely = device === 'webgpu' ? ' @long' : '';
   test(`cancel in each stage on ${device}, then load${rarely}`, async ({ app, openHub }) => {
-    const model = await source(app, openHub);
+    const model = await source(openHub);
     for (const stage of STAGES) {
       const outcome = await cancelIn(app, model, stage);
       // A cancel that comes with the last step of the last stage may come too late: then the load has succeeded.
@@ -44,7 +42,7 @@ for (const device of ['webgpu', 'wasm'] as const) {
     app,
     openHub,
   }) => {
-    const handle = await load(app, await source(app, openHub));
+    const handle = await load(app, await source(openHub));
     const outcome = await handle.evaluate(async (model, prompt) => {
       const greedy = async (): Promise<number[]> => {
         const ids: number[] = [];
@@ -76,8 +74,7 @@ for (const device of ['webgpu', 'wasm'] as const) {
 
 interface Source {
   readonly id: string;
-  /** Null for the bundled model. */
-  readonly endpoint: string | null;
+  readonly endpoint: string;
   readonly device: 'webgpu' | 'wasm';
 }
 
@@ -86,9 +83,7 @@ type OpenHub = (repositories: Readonly<Record<string, { main: { directory: strin
 function load(page: Page, source: Source): Promise<JSHandle<Model>> {
   return page.evaluateHandle(
     ({ id, endpoint, device }) =>
-      window.firstlight
-        .createLoader(endpoint ? { hub: { endpoint } } : { bundledBaseUrl: './' })
-        .load(id, { device, dtype: 'q8' }),
+      window.firstlight.createLoader({ hub: { endpoint }, bundledBaseUrl: null }).load(id, { device, dtype: 'q8' }),
     source,
   );
 }
@@ -104,7 +99,7 @@ async function cancelIn(
       const { createLoader, isLoadError } = window.firstlight;
       const controller = new AbortController();
       const types: string[] = [];
-      const loading = createLoader(endpoint ? { hub: { endpoint } } : { bundledBaseUrl: './' }).load(id, {
+      const loading = createLoader({ hub: { endpoint }, bundledBaseUrl: null }).load(id, {
         device,
         dtype: 'q8',
         signal: controller.signal,

@@ -115,7 +115,7 @@ test('the step is replayed; a cancel ends it within a few tokens and leaves the 
   const model = await load(app, openHub, 'tiny-llama');
   await test.step('a token makes no bind groups: the captured step is replayed, not run', () =>
     expectReplay(app, model));
-  const options = { max_new_tokens: 40 };
+  const options = { max_new_tokens: 26 };
   const before = await generate(model, PROMPT, options);
   const cancelled = await model.evaluate(async (handle, prompt) => {
     const controller = new AbortController();
@@ -133,9 +133,9 @@ test('the step is replayed; a cancel ends it within a few tokens and leaves the 
   expect(cancelled.ids.length).toBeLessThan(11 + 6);
   expect(cancelled.ids).toEqual(before.ids.slice(0, cancelled.ids.length));
   const known = [...PROMPT, ...cancelled.ids];
-  const after = await generate(model, known, { max_new_tokens: 20 });
+  const after = await generate(model, known, { max_new_tokens: 8 });
   expect(after.report.reusedTokens).toBeGreaterThanOrEqual(PROMPT.length + 10);
-  expect(after.ids).toEqual(before.ids.slice(cancelled.ids.length, cancelled.ids.length + 20));
+  expect(after.ids).toEqual(before.ids.slice(cancelled.ids.length, cancelled.ids.length + 8));
   expect((await generate(model, PROMPT, options)).ids).toEqual(before.ids);
 });
 
@@ -213,8 +213,8 @@ async function expectReplay(app: Page, model: JSHandle<Model>): Promise<void> {
     worker.evaluate(() => (globalThis as unknown as { bindGroups: number }).bindGroups);
   await generate(model, PROMPT, { max_new_tokens: 1 });
   const forPrompt = await count();
-  await generate(model, PROMPT, { max_new_tokens: 40 });
-  // The prompt's last token runs again; 39 more steps would take about 28 each.
+  await generate(model, PROMPT, { max_new_tokens: 12 });
+  // The prompt's last token runs again; 11 more steps would take about 28 each.
   expect((await count()) - forPrompt).toBeLessThanOrEqual(forPrompt + 10);
 }
 

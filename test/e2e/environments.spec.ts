@@ -37,6 +37,9 @@ const test = base.extend<{ wish: Wish; expected: Outcome }>({
   },
 });
 
+// One after another: what is built for them is built once.
+test.describe.configure({ mode: 'default' });
+
 test.beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'firstlight-realms-'));
   await buildRealms(folder);

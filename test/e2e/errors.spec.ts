@@ -6,7 +6,7 @@ import { chromium } from '@playwright/test';
 import { findBrowser, QUIET_FLAGS } from '../../scripts/find-browser.mjs';
 import type { ContentSpec } from '../hub/index.ts';
 import { joinFile, writeSafetensors } from '../unit/formats/write-safetensors.ts';
-import { checkpointFolder, expect, openApp, test, tryLoad } from './support.ts';
+import { checkpointFolder, expect, openApp, test, testInKeptApp, tryLoad } from './support.ts';
 import type { Failure } from './support.ts';
 
 const FOLDER = checkpointFolder('tiny-qwen2') ?? '';
@@ -46,7 +46,7 @@ interface HeaderEntry {
 }
 
 test.describe('repositories', () => {
-  test('repository_not_found', async ({ app, openHub }) => {
+  testInKeptApp('repository_not_found', async ({ app, openHub }) => {
     const hub = await openHub({});
     const failure = await tryLoad(app, 'nobody/nothing', { endpoint: hub.endpoint });
     expect(failure).toMatchObject({ code: 'repository_not_found', stage: 'resolve', retryable: false });
@@ -64,21 +64,21 @@ test.describe('repositories', () => {
     expect(elsewhere, 'the token stays at the endpoint').toEqual([]);
   });
 
-  test('unauthorized', async ({ app, openHub }) => {
+  testInKeptApp('unauthorized', async ({ app, openHub }) => {
     const hub = await openHub({ [ID]: { main: { directory: FOLDER }, private: true, tokens: ['hf_good'] } });
     const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, token: 'hf_bad' });
     expect(failure?.code).toBe('unauthorized');
     expect(JSON.stringify(failure), 'no token in an error').not.toContain('hf_bad');
   });
 
-  test('revision_not_found', async ({ app, openHub }) => {
+  testInKeptApp('revision_not_found', async ({ app, openHub }) => {
     const hub = await openHub({ [ID]: { main: { directory: FOLDER } } });
     const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, revision: 'v9' });
     expect(failure).toMatchObject({ code: 'revision_not_found', stage: 'resolve' });
     expect(failure?.message).toContain('v9');
   });
 
-  test('listing_invalid', async ({ app, openHub }) => {
+  testInKeptApp('listing_invalid', async ({ app, openHub }) => {
     const entries = [{ type: 'file', path: 'config.json', size: 1, oid: 'a'.repeat(40) }]; // a second time
     const hub = await openHub({ [ID]: { main: { directory: FOLDER }, hostile: { entries } } });
     expect(await tryLoad(app, ID, { endpoint: hub.endpoint })).toMatchObject({
@@ -87,7 +87,7 @@ test.describe('repositories', () => {
     });
   });
 
-  test('network_unreachable', async ({ app, openHub }) => {
+  testInKeptApp('network_unreachable', async ({ app, openHub }) => {
     const hub = await openHub({ [ID]: { main: { directory: FOLDER } } });
     await hub.goDown();
     const failure = await tryLoad(app, ID, { endpoint: hub.endpoint });
@@ -95,7 +95,7 @@ test.describe('repositories', () => {
     expect(['network_unreachable', 'not_cached']).toContain(failure?.code);
   });
 
-  test('invalid_argument', async ({ app }) => {
+  testInKeptApp('invalid_argument', async ({ app }) => {
     for (const id of ['', '../x', 'a/b/c', 'org/na me']) {
       expect(await tryLoad(app, id), id).toMatchObject({ code: 'invalid_argument' });
     }
@@ -167,9 +167,9 @@ test.describe('configs and weights', () => {
     },
   ];
   for (const { name, files, expected, says } of cases) {
-    test(name, async ({ app, openHub }) => {
+    testInKeptApp(name, async ({ app, openHub }) => {
       const hub = await openHub({ [ID]: { main: { files: await files() } } });
-      const failure = await tryLoad(app, ID, { endpoint: hub.endpoint });
+      const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device: 'wasm' });
       expect(failure).toMatchObject(expected);
       if (says) expect(`${failure?.message} ${JSON.stringify(failure?.detail)}`).toContain(says);
       const weights = hub.requests.contentBytes({ file: 'model.safetensors' });
@@ -223,9 +223,9 @@ test.describe('safetensors_invalid: headers that lie', () => {
     },
   };
   for (const [name, content] of Object.entries(cases)) {
-    test(name, async ({ app, openHub }) => {
+    testInKeptApp(name, async ({ app, openHub }) => {
       const hub = await openHub({ [ID]: { main: { files: await variant({ 'model.safetensors': await content() }) } } });
-      const failure = await tryLoad(app, ID, { endpoint: hub.endpoint });
+      const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device: 'wasm' });
       expect(failure).toMatchObject({ code: 'safetensors_invalid', stage: 'plan', retryable: false });
       expect(failure?.message).toContain('model.safetensors');
       expect(hub.requests.contentBytes({ file: 'model.safetensors' })).toBeLessThanOrEqual(HEADER_BYTES);
@@ -251,15 +251,15 @@ test.describe('devices', () => {
     }
   });
 
-  test('unsupported_dtype: fp16 without shader-f16', async ({ app, openHub }) => {
+  testInKeptApp('unsupported_dtype: fp16 without shader-f16', async ({ app, openHub }) => {
     const hub = await openHub({ [ID]: { main: { directory: FOLDER } } });
     const adapter = await app.evaluate(() => window.firstlight.loader.adapter());
-    test.skip(adapter?.features.includes('shader-f16') ?? false, 'this adapter has shader-f16');
+    testInKeptApp.skip(adapter?.features.includes('shader-f16') ?? false, 'this adapter has shader-f16');
     const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, dtype: 'fp16', device: 'webgpu' });
     expect(failure).toMatchObject({ code: 'unsupported_dtype', stage: 'plan' });
   });
 
-  test('does_not_fit or out_of_memory before any weight byte', async ({ app, openHub }) => {
+  testInKeptApp('does_not_fit or out_of_memory before any weight byte', async ({ app, openHub }) => {
     const config = await changedConfig({ max_position_embeddings: 50_000_000 });
     const hub = await openHub({ [ID]: { main: { files: await variant({ 'config.json': config }) } } });
     const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device: 'webgpu', contextTokens: 50_000_000 });
@@ -268,38 +268,41 @@ test.describe('devices', () => {
   });
 
   for (const device of ['wasm', 'webgpu'] as const) {
-    test(`output_mismatch on ${device}: weights that are no numbers${device === 'webgpu' ? ' @long' : ''}`, async ({
-      app,
-      openHub,
-    }) => {
-      const { header, data } = await readCheckpoint();
-      const [start, end] = header['model.norm.weight']?.data_offsets ?? [0, 0];
-      const damaged = Uint8Array.from(data).fill(0xff, start, end); // NaN in bf16, f16 and f32 alike
-      const file = joinFile(JSON.stringify(header), damaged);
-      const hub = await openHub({ [ID]: { main: { files: await variant({ 'model.safetensors': file }) } } });
-      expect(end).toBeGreaterThan(start);
-      const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device });
-      expect(failure).toMatchObject({ code: 'output_mismatch', stage: 'warmUp', retryable: false });
-    });
+    testInKeptApp(
+      `output_mismatch on ${device}: weights that are no numbers${device === 'webgpu' ? ' @long' : ''}`,
+      async ({ app, openHub }) => {
+        const { header, data } = await readCheckpoint();
+        const [start, end] = header['model.norm.weight']?.data_offsets ?? [0, 0];
+        const damaged = Uint8Array.from(data).fill(0xff, start, end); // NaN in bf16, f16 and f32 alike
+        const file = joinFile(JSON.stringify(header), damaged);
+        const hub = await openHub({ [ID]: { main: { files: await variant({ 'model.safetensors': file }) } } });
+        expect(end).toBeGreaterThan(start);
+        const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device });
+        expect(failure).toMatchObject({ code: 'output_mismatch', stage: 'warmUp', retryable: false });
+      },
+    );
   }
 
-  test('output_mismatch where only what every first prompt begins with goes wrong', async ({ app, openHub }) => {
-    const FIRST = 5;
-    const config = await changedConfig({ bos_token_id: FIRST });
-    const { header, data } = await readCheckpoint();
-    const { data_offsets: offsets = [0, 0], shape = [] } = header['model.embed_tokens.weight'] ?? {};
-    const rowBytes = 2 * (shape[1] ?? 0); // bf16
-    const row = offsets[0] + FIRST * rowBytes;
-    const damaged = Uint8Array.from(data).fill(0xff, row, row + rowBytes);
-    const files = {
-      'config.json': config,
-      'generation_config.json': null,
-      'model.safetensors': joinFile(JSON.stringify(header), damaged),
-    };
-    const hub = await openHub({ [ID]: { main: { files: await variant(files) } } });
-    const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device: 'wasm', dtype: 'fp32' });
-    expect(failure).toMatchObject({ code: 'output_mismatch', stage: 'warmUp' });
-  });
+  testInKeptApp(
+    'output_mismatch where only what every first prompt begins with goes wrong',
+    async ({ app, openHub }) => {
+      const FIRST = 5;
+      const config = await changedConfig({ bos_token_id: FIRST });
+      const { header, data } = await readCheckpoint();
+      const { data_offsets: offsets = [0, 0], shape = [] } = header['model.embed_tokens.weight'] ?? {};
+      const rowBytes = 2 * (shape[1] ?? 0); // bf16
+      const row = offsets[0] + FIRST * rowBytes;
+      const damaged = Uint8Array.from(data).fill(0xff, row, row + rowBytes);
+      const files = {
+        'config.json': config,
+        'generation_config.json': null,
+        'model.safetensors': joinFile(JSON.stringify(header), damaged),
+      };
+      const hub = await openHub({ [ID]: { main: { files: await variant(files) } } });
+      const failure = await tryLoad(app, ID, { endpoint: hub.endpoint, device: 'wasm', dtype: 'fp32' });
+      expect(failure).toMatchObject({ code: 'output_mismatch', stage: 'warmUp' });
+    },
+  );
 
   // A driver that computes rubbish: one of its kernels is changed on its way to the GPU.
   for (const [what, label, from, to] of [

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { JSHandle, Page } from '@playwright/test';
 import type { Model } from '../../src/index.ts';
 import { divergence, KL_BOUND } from './divergence.ts';
-import { checkpointFolder, expect, readReference, test } from './support.ts';
+import { checkpointFolder, expect, readReference, test, testInKeptApp } from './support.ts';
 
 const NAMES = readdirSync(fileURLToPath(new URL('../fixtures/reference/', import.meta.url)))
   .filter((file) => file.endsWith('.f32'))
@@ -18,8 +18,20 @@ const NAMES = readdirSync(fileURLToPath(new URL('../fixtures/reference/', import
 /** Largest difference of a float32 logit: two float32 programs that sum in different orders stay well below it. */
 const LOGIT_TOLERANCE = 1e-3;
 
-/** A software GPU takes half a second a token for the larger of these models; `npm run test:long` goes to the end. */
-const MAX_GPU_TOKENS = process.env['LONG'] ? undefined : 100;
+/**
+ * Of each family one on WebAssembly, of the models with padded heads one, and what float16 could not hold: the others run in
+ * `npm run test:long`, and on the same runtime in Node (test/unit/blueprints/numbers.test.ts).
+ */
+const OFTEN_ON_WASM = ['storyteller-2m', 'tiny-llama-head8', 'tiny-mistral', 'tiny-qwen2-tied', 'tiny-qwen2-massive'];
+
+/**
+ * A software GPU takes long. `npm test` has one here, tiny-llama where limits are forced down (limits.spec.ts), tiny-qwen2
+ * while its cache grows (growth.spec.ts), and the bundled model's own test, which transformers computed, at each of its loads.
+ */
+const OFTEN_ON_GPU = ['tiny-llama-head8'];
+
+/** A software GPU takes up to half a second a token: growth.spec.ts has a long text, and `npm run test:long` all of them. */
+const MAX_GPU_TOKENS = process.env['LONG'] ? undefined : 32;
 
 for (const name of NAMES) {
   const folder = checkpointFolder(name);
@@ -27,75 +39,76 @@ for (const name of NAMES) {
     test.skip(folder === null, `the checkpoint of ${name} is not on this machine (../shared/data)`);
 
     for (const device of ['webgpu', 'wasm'] as const) {
-      // A software GPU takes long. `npm test` has one here, tiny-llama where limits are forced down (limits.spec.ts), and the
-      // bundled model's own test, which transformers computed, at each of its loads.
-      const isRare = device === 'webgpu' && name !== 'tiny-llama-head8';
-      test(`float32 on ${device}: logits and greedy ids are those of transformers${isRare ? ' @long' : ''}`, async ({
-        app,
-        openHub,
-      }, info) => {
-        const { reference, logits } = await readReference(name);
-        const hub = await openHub({ 'test/model': { main: { directory: folder ?? '' } } });
-        const model = await loadModel(app, hub.endpoint, device, 'fp32');
+      const often = device === 'wasm' ? OFTEN_ON_WASM : OFTEN_ON_GPU;
+      const isRare = !often.includes(name);
+      const inPage = device === 'wasm' ? testInKeptApp : test;
+      inPage(
+        `float32 on ${device}: logits and greedy ids are those of transformers${isRare ? ' @long' : ''}`,
+        async ({ app, openHub }, info) => {
+          const { reference, logits } = await readReference(name);
+          const hub = await openHub({ 'test/model': { main: { directory: folder ?? '' } } });
+          const model = await loadModel(app, hub.endpoint, device, 'fp32');
 
-        let worst = 0;
-        for (const prompt of reference.prompts) {
-          const ours = await logitsOf(model, [prompt.inputIds]);
-          const theirs = logits(prompt.logits, prompt.logits.length);
-          worst = Math.max(worst, largestDifference(ours, theirs));
-        }
-        const { inputIds } = reference.greedy;
-        const ids = reference.greedy.ids.slice(0, device === 'webgpu' ? MAX_GPU_TOKENS : undefined);
-        const generated = await model.evaluate(
-          async (handle, [prompt, count]) => {
-            const made: number[] = [];
-            const options = { do_sample: false, repetition_penalty: 1, max_new_tokens: count };
-            for await (const { id } of handle.generate(prompt, options)) made.push(id);
-            return made;
-          },
-          [inputIds, ids.length] as const,
-        );
-        report(
-          info,
-          `${name} ${device} fp32: largest logit difference ${worst.toExponential(1)}, ${ids.length} greedy ids`,
-        );
-        expect(worst).toBeLessThan(LOGIT_TOLERANCE);
-        expect(ids.length).toBeGreaterThanOrEqual(100);
-        expect(generated).toEqual(ids);
-      });
-
-      // What quantising does to numbers differs between trained and random weights, hardly between families.
-      const isOften = device === 'wasm' && ['storyteller-2m', 'tinystories-656k', 'tiny-llama-head8'].includes(name);
-      test(`q8 and q4 on ${device}: KL divergence from float32${isOften ? '' : ' @long'}`, async ({
-        app,
-        openHub,
-      }, info) => {
-        const { reference, logits } = await readReference(name);
-        const hub = await openHub({ 'test/model': { main: { directory: folder ?? '' } } });
-        const { inputIds, logits: at } = reference.scoring;
-        const [positions, vocabSize] = at.shape;
-        const expected = logits(at, positions * vocabSize);
-        for (const dtype of ['q8', 'q4'] as const) {
-          const model = await loadModel(app, hub.endpoint, device, dtype);
-          // Each prefix is one token longer than the last: all but the first run one token.
-          const ours = await logitsOf(
-            model,
-            Array.from({ length: positions }, (_, position) => inputIds.slice(0, position + 1)),
+          let worst = 0;
+          for (const prompt of reference.prompts) {
+            const ours = await logitsOf(model, [prompt.inputIds]);
+            const theirs = logits(prompt.logits, prompt.logits.length);
+            worst = Math.max(worst, largestDifference(ours, theirs));
+          }
+          const { inputIds } = reference.greedy;
+          const ids = reference.greedy.ids.slice(0, device === 'webgpu' ? MAX_GPU_TOKENS : undefined);
+          const generated = await model.evaluate(
+            async (handle, [prompt, count]) => {
+              const made: number[] = [];
+              const options = { do_sample: false, repetition_penalty: 1, max_new_tokens: count };
+              for await (const { id } of handle.generate(prompt, options)) made.push(id);
+              return made;
+            },
+            [inputIds, ids.length] as const,
           );
-          const perToken = Array.from({ length: positions }, (_, position) => {
-            const row = [position * vocabSize, (position + 1) * vocabSize] as const;
-            return divergence(expected.subarray(...row), ours.subarray(...row));
-          });
-          const mean = perToken.reduce((sum, value) => sum + value, 0) / positions;
-          const bound = KL_BOUND[name.startsWith('tiny-') ? 'random' : 'trained'][dtype];
           report(
             info,
-            `${name} ${device} ${dtype}: KL per token mean ${mean.toFixed(5)}, worst ${Math.max(...perToken).toFixed(5)} (bound ${bound})`,
+            `${name} ${device} fp32: largest logit difference ${worst.toExponential(1)}, ${ids.length} greedy ids`,
           );
-          expect(mean).toBeLessThan(bound);
+          expect(worst).toBeLessThan(LOGIT_TOLERANCE);
+          expect(ids.length).toBeGreaterThanOrEqual(device === 'webgpu' ? (MAX_GPU_TOKENS ?? 100) : 100);
+          expect(generated).toEqual(ids);
           await model.evaluate((handle) => handle.dispose());
-        }
-      });
+        },
+      );
+
+      // What quantising does to numbers differs between trained and random weights, hardly between families.
+      const isOften = device === 'wasm' && ['storyteller-2m', 'tiny-llama-head8'].includes(name);
+      inPage(
+        `q8 and q4 on ${device}: KL divergence from float32${isOften ? '' : ' @long'}`,
+        async ({ app, openHub }, info) => {
+          const { reference, logits } = await readReference(name);
+          const hub = await openHub({ 'test/model': { main: { directory: folder ?? '' } } });
+          const { inputIds, logits: at } = reference.scoring;
+          const [positions, vocabSize] = at.shape;
+          const expected = logits(at, positions * vocabSize);
+          for (const dtype of ['q8', 'q4'] as const) {
+            const model = await loadModel(app, hub.endpoint, device, dtype);
+            // Each prefix is one token longer than the last: all but the first run one token.
+            const ours = await logitsOf(
+              model,
+              Array.from({ length: positions }, (_, position) => inputIds.slice(0, position + 1)),
+            );
+            const perToken = Array.from({ length: positions }, (_, position) => {
+              const row = [position * vocabSize, (position + 1) * vocabSize] as const;
+              return divergence(expected.subarray(...row), ours.subarray(...row));
+            });
+            const mean = perToken.reduce((sum, value) => sum + value, 0) / positions;
+            const bound = KL_BOUND[name.startsWith('tiny-') ? 'random' : 'trained'][dtype];
+            report(
+              info,
+              `${name} ${device} ${dtype}: KL per token mean ${mean.toFixed(5)}, worst ${Math.max(...perToken).toFixed(5)} (bound ${bound})`,
+            );
+            expect(mean).toBeLessThan(bound);
+            await model.evaluate((handle) => handle.dispose());
+          }
+        },
+      );
     }
   });
 }

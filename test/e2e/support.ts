@@ -15,11 +15,28 @@ import type {} from '../../src/ui/window.d.ts';
 
 export { expect };
 
-/** A hub that ends with the test. */
-export const test = base.extend<{
-  app: Page;
-  openHub: (repositories: Readonly<Record<string, RepositorySpec>>) => Promise<Hub>;
-}>({
+interface Fixtures {
+  readonly app: Page;
+  /** A hub that ends with the test. */
+  readonly openHub: (repositories: Readonly<Record<string, RepositorySpec>>) => Promise<Hub>;
+}
+
+interface WorkerFixtures {
+  readonly keptApp: Page;
+}
+
+export const test = base.extend<Fixtures, WorkerFixtures>({
+  keptApp: [
+    async ({ browser }, use, { project }) => {
+      const { baseURL = '' } = project.use;
+      const context = await browser.newContext({ baseURL, serviceWorkers: 'block', reducedMotion: 'reduce' });
+      const page = await context.newPage();
+      await openApp(page);
+      await use(page);
+      await context.close();
+    },
+    { scope: 'worker' },
+  ],
   app: async ({ page }, use) => {
     await openApp(page);
     await use(page);
@@ -34,6 +51,16 @@ export const test = base.extend<{
       return hub;
     });
     await Promise.all(hubs.map((hub) => hub.close()));
+  },
+});
+
+/**
+ * One page of the app for all tests of a worker: to open it takes longer than what many of them do. For tests that make a
+ * loader for a hub of their own, dispose it, and ask neither what the cache holds nor what the form shows.
+ */
+export const testInKeptApp = test.extend({
+  app: async ({ keptApp }, use) => {
+    await use(keptApp);
   },
 });
 

@@ -12,6 +12,8 @@ import type { ChoiceRule } from '../../../src/runtime/decoder.ts';
 import type { ChooseRequest, ChooseResult } from './harness/page.ts';
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
+/** `npm run test:long` draws more often. */
+const IS_LONG = Boolean(process.env['LONG']);
 const GREEDY: ChoiceRule = { repetitionPenalty: 1, sampling: null, forbiddenIds: [] };
 
 /** The harness, served from its sources. */
@@ -127,7 +129,7 @@ test.describe('sampled', () => {
           await compare(harness, logits, { repetitionPenalty: 1, sampling, forbiddenIds: [] }, [], 24);
         },
       ),
-      { numRuns: 12 },
+      { numRuns: IS_LONG ? 24 : 6 },
     );
   });
 
@@ -166,7 +168,7 @@ async function compare(
   logits: readonly (number | null)[],
   rule: ChoiceRule,
   seenIds: readonly number[],
-  drawCount = 64,
+  drawCount = IS_LONG ? 64 : 24,
 ): Promise<void> {
   const { sampling } = rule;
   if (sampling === null) throw new Error('compare() is for sampled choices');

@@ -30,7 +30,7 @@ const SURVIVED: readonly (readonly [name: string, rules: readonly FaultRule[], e
   ['429 with Retry-After', [content({ fault: { type: 'status', status: 429, retryAfterSeconds: 1 }, times: 3 })], 0],
   // Fewer than one range has attempts, wherever they fall.
   ['a burst of 500', [content({ fault: { type: 'status', status: 500 }, times: 6 })], 0],
-  ['a burst of 503', [content({ fault: { type: 'status', status: 503 }, skip: 2, times: 6 })], 0],
+  ['a burst of 503 @long', [content({ fault: { type: 'status', status: 503 }, skip: 2, times: 6 })], 0],
   ['503 from the hub itself', [{ fault: { type: 'status', status: 503 }, kinds: ['resolve'], times: 8 }], 0],
   ['wrong Content-Range', [content({ fault: { type: 'contentRange', shiftBytes: 1 }, times: 4 })], TOTAL_BYTES],
   [

@@ -4,7 +4,11 @@
 import { expect, QUICK, sentBytes, SHARDS, test, TOTAL_BYTES } from './fixture.ts';
 
 for (const count of [2, 5]) {
-  test(`${count} tabs at once: every byte crosses the network once`, async ({ tab, openTab, hub }) => {
+  test(`${count} tabs at once: every byte crosses the network once${count > 2 ? ' @long' : ''}`, async ({
+    tab,
+    openTab,
+    hub,
+  }) => {
     const tabs = [tab];
     while (tabs.length < count) tabs.push(await openTab());
     hub.setThrottle({ bytesPerSecond: 10_000_000 });
