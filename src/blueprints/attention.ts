@@ -1,6 +1,7 @@
 /**
  * Grouped-query attention (arXiv:2305.13245) with rotary positions and a KV cache.
  */
+import { nameCache } from '../contract/graph-io.ts';
 import { float, int, MICROSOFT_DOMAIN, type Value } from '../onnx/graph-builder.ts';
 import type { DecoderContext } from './decoder-context.ts';
 import { emitLinear } from './linear.ts';
@@ -35,8 +36,9 @@ export function emitAttention(context: DecoderContext, x: Value, layer: number, 
   const weight = `layers.${layer}.attn`;
   const cacheDims = (length: string) => [1, kvHeadCount, length, paddedHeadDim];
 
-  const pastKey = graph.input(`past_key_values.${layer}.key`, activation, cacheDims('past_length'));
-  const pastValue = graph.input(`past_key_values.${layer}.value`, activation, cacheDims('past_length'));
+  const [keys, values] = [nameCache(layer, 'key'), nameCache(layer, 'value')];
+  const pastKey = graph.input(keys.past, activation, cacheDims('past_length'));
+  const pastValue = graph.input(values.past, activation, cacheDims('past_length'));
 
   const qkv = emitLinear(context, x, { name: `${name}/qkv_proj`, weight: `${weight}.qkv`, bias: shape.qkvBias });
   const packedShape = graph.constant('int64', [1, -1, (headCount + 2 * kvHeadCount) * paddedHeadDim]);
@@ -55,7 +57,7 @@ export function emitAttention(context: DecoderContext, x: Value, layer: number, 
       inputs.rotaryCos,
       inputs.rotarySin,
     ],
-    [`${name}/GroupQueryAttention/output_0`, `present.${layer}.key`, `present.${layer}.value`],
+    [`${name}/GroupQueryAttention/output_0`, keys.present, values.present],
     {
       name: `${name}/GroupQueryAttention`,
       domain: MICROSOFT_DOMAIN,

@@ -2,7 +2,8 @@
  * What a model family brings: how to read its config.json, which weights its graph has and where they come from, and
  * the graph itself. No I/O; no knowledge of safetensors, devices or runtimes.
  */
-import type { DecoderShape, Gaps, GraphTensor, LoadPlan } from '../contract/plan.ts';
+import type { CacheSpec } from '../contract/caches.ts';
+import type { DecoderShape, Gaps, LoadPlan } from '../contract/plan.ts';
 
 /** What a weight is for: decides how each dtype encodes it. */
 export type WeightRole = 'embedding' | 'lmHead' | 'tiedEmbedding' | 'matmul' | 'bias' | 'norm' | 'rotary';
@@ -26,6 +27,8 @@ export interface WeightSpec {
   /** Stacked by rows in this order. */
   readonly sources: readonly SourceSpec[];
   readonly computed: 'rotary-cos' | 'rotary-sin' | null;
+  /** The layer that it belongs to; null for what stands outside of the layers. */
+  readonly layer: number | null;
 }
 
 /** How the graph takes its weights. */
@@ -35,8 +38,8 @@ export type WeightBinding = 'inputs' | 'initializers';
 export interface GraphRequest {
   readonly shape: DecoderShape;
   readonly weights: LoadPlan['weights'];
-  readonly graphTensors: readonly GraphTensor[];
-  readonly kvType: LoadPlan['kvType'];
+  readonly caches: readonly CacheSpec[];
+  readonly activationType: LoadPlan['activationType'];
   readonly binding: WeightBinding;
   /** Half-open range of layers; all of them for a whole model. */
   readonly layers: { readonly start: number; readonly end: number };
@@ -52,6 +55,8 @@ export interface Blueprint {
   readShape(config: Readonly<Record<string, unknown>>): DecoderShape;
   /** Every weight of the graph, in graph order. */
   listWeights(shape: DecoderShape, contextTokens: number): readonly WeightSpec[];
+  /** What the graph keeps from run to run, in graph order; `type` is that of its activations. */
+  listCaches(shape: DecoderShape, type: CacheSpec['type']): readonly CacheSpec[];
   /** ONNX bytes with no weights in them. */
   buildGraph(request: GraphRequest): Uint8Array<ArrayBuffer>;
 }

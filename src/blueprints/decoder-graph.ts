@@ -16,6 +16,7 @@
  * Guarantees: the same graph serves a static cache (past and present are one buffer of full capacity) and a growing one.
  */
 import { assert } from '../base/assert.ts';
+import { GRAPH_IO } from '../contract/graph-io.ts';
 import { GraphBuilder } from '../onnx/graph-builder.ts';
 import { type AttentionInputs, emitAttention } from './attention.ts';
 import type { GraphRequest } from './blueprint.ts';
@@ -29,7 +30,7 @@ import { emitNorm } from './norm.ts';
 
 /** Builds the graph of a range of layers; all of them make a whole model. */
 export function buildDecoderGraph(request: GraphRequest): Uint8Array<ArrayBuffer> {
-  const { shape, kvType, layers, binding, isInner = false } = request;
+  const { shape, activationType, layers, binding, isInner = false } = request;
   assert(layers.start >= 0 && layers.start < layers.end && layers.end <= shape.layerCount, 'no such range of layers');
   const graph = new GraphBuilder();
   const weights = createGraphWeights(graph, request);
@@ -37,16 +38,16 @@ export function buildDecoderGraph(request: GraphRequest): Uint8Array<ArrayBuffer
     graph,
     shape,
     weights,
-    activation: kvType,
+    activation: activationType,
     provider: binding === 'inputs' ? 'webgpu' : 'cpu',
   };
 
   let stream = layers.start === 0 && !isInner ? emitTokens(context) : emitStart(context);
   const attention: AttentionInputs = {
-    seqlensK: graph.input('seqlens_k', 'int32', [1]),
-    totalSequenceLength: graph.input('total_sequence_length', 'int32', [1]),
-    rotaryCos: weights.tensor('rotary.cos'),
-    rotarySin: weights.tensor('rotary.sin'),
+    seqlensK: graph.input(GRAPH_IO.seqlensK, 'int32', [1]),
+    totalSequenceLength: graph.input(GRAPH_IO.totalSequenceLength, 'int32', [1]),
+    rotaryCos: weights.values('rotary.cos'),
+    rotarySin: weights.values('rotary.sin'),
   };
   for (let layer = layers.start; layer < layers.end; layer++) stream = emitLayer(context, stream, layer, attention);
 
@@ -81,13 +82,16 @@ function emitLayer(
 }
 
 function emitTokens(context: DecoderContext): ResidualStream {
-  const ids = context.graph.input('input_ids', 'int64', [1, 'sequence_length']);
+  const ids = context.graph.input(GRAPH_IO.inputIds, 'int64', [1, 'sequence_length']);
   const rows = emitEmbedding(context, ids);
   return { residual: emitWiden(context, rows, '/model/embed_tokens/Cast'), update: null };
 }
 
 function emitStart({ graph, shape }: DecoderContext): ResidualStream {
-  return { residual: graph.input('hidden_states', 'float32', ['sequence_length', shape.hiddenSize]), update: null };
+  return {
+    residual: graph.input(GRAPH_IO.hiddenStates, 'float32', ['sequence_length', shape.hiddenSize]),
+    update: null,
+  };
 }
 
 function emitEnd(context: DecoderContext, { residual, update }: ResidualStream): void {
@@ -96,7 +100,7 @@ function emitEnd(context: DecoderContext, { residual, update }: ResidualStream):
   assert(update, 'a layer ends with an update');
   const sum = graph.node('Add', [residual, emitWiden(context, update, `${name}/Cast`)], {
     name: `${name}/Add`,
-    output: 'hidden_states_out',
+    output: GRAPH_IO.hiddenStatesOut,
   });
   graph.output(sum, 'float32', ['sequence_length', shape.hiddenSize]);
 }

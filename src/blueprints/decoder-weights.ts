@@ -18,9 +18,11 @@ export function listDecoderWeights(shape: DecoderShape, contextTokens: number): 
     tiedEmbeddings
       ? matrix('embed', 'tiedEmbedding', hiddenSize, [{ ...embedding, orElse: head.tensor }])
       : matrix('embed', 'embedding', hiddenSize, [embedding]),
-    { name: 'rotary.cos', ...table, computed: 'rotary-cos' },
-    { name: 'rotary.sin', ...table, computed: 'rotary-sin' },
-    ...Array.from({ length: layerCount }, (_, layer) => listLayer(shape, layer)).flat(),
+    { name: 'rotary.cos', ...table, computed: 'rotary-cos', layer: null },
+    { name: 'rotary.sin', ...table, computed: 'rotary-sin', layer: null },
+    ...Array.from({ length: layerCount }, (_, layer) =>
+      listLayer(shape, layer).map((spec) => ({ ...spec, layer })),
+    ).flat(),
     vector('norm', 'norm', [{ tensor: 'model.norm.weight', shape: [hiddenSize] }]),
     ...(tiedEmbeddings ? [] : [matrix('lm_head', 'lmHead', hiddenSize, [head])]),
   ];
@@ -118,11 +120,11 @@ function padHeads({ headDim, paddedHeadDim }: DecoderShape): { halves: Gaps | nu
 }
 
 function matrix(name: string, role: WeightRole, cols: number, sources: readonly SourceSpec[]): WeightSpec {
-  return { name, role, rows: sumFirstDims(sources), cols, sources, computed: null };
+  return { name, role, rows: sumFirstDims(sources), cols, sources, computed: null, layer: null };
 }
 
 function vector(name: string, role: WeightRole, sources: readonly SourceSpec[]): WeightSpec {
-  return { name, role, rows: 1, cols: sumFirstDims(sources), sources, computed: null };
+  return { name, role, rows: 1, cols: sumFirstDims(sources), sources, computed: null, layer: null };
 }
 
 function sumFirstDims(sources: readonly SourceSpec[]): number {

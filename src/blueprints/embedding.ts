@@ -81,19 +81,22 @@ function emitPartedLookUp(
 /** Emits the look-up in one planned table: [S, hidden], padded to whole blocks where it is quantised. */
 function emitLookUp(context: DecoderContext, table: PlannedWeight, ids: Value, name: string): Value {
   const { graph, weights } = context;
-  const { encoding } = table;
+  const { encoding, tensors } = table;
   const rowValues = countRowValues(context, table);
-  if (encoding === 'f32' || encoding === 'f16') {
-    const rows = graph.node('Gather', [weights.tensor(table.name), ids], { name: `${name}/Gather` }); // [1, S, hidden]
+  if ('values' in tensors) {
+    const rows = graph.node('Gather', [weights.tensor(tensors.values), ids], { name: `${name}/Gather` }); // [1, S, hidden]
     return emitReshape(context, rows, [-1, rowValues], 'Reshape', name);
   }
   const bits = encoding === 'q8' ? 8 : 4;
-  const rowBytes = weights.dims(`${table.name}.gather`)[1];
-  assert(rowBytes === (rowValues * bits) / 8, 'a row of a quantised embedding is whole blocks');
+  assert(tensors.gather?.dims[1] === (rowValues * bits) / 8, 'a row of a quantised embedding is whole blocks');
+  // On the CPU a tied embedding is gathered from the head's own tensor: a second one over the same bytes would be a second copy.
+  const { gather, scales } = tensors;
+  const blocks = weights.tensor(context.provider === 'cpu' ? (tensors.blocks ?? gather) : gather);
+  const coded: CodedTable = { blocks, scales: () => weights.tensor(scales), bits };
   const rows =
     context.provider === 'webgpu'
-      ? emitGatherBlockQuantized(context, table, ids, bits, name)
-      : emitGatherAndDequantise(context, table, ids, bits, name);
+      ? emitGatherBlockQuantized(context, coded, ids, name)
+      : emitGatherAndDequantise(context, coded, ids, rowValues / QUANT_BLOCK_SIZE, name);
   return emitReshape(context, rows, [-1, rowValues], 'Reshape', name); // [S, padded]
 }
 
@@ -103,16 +106,22 @@ function countRowValues({ shape }: DecoderContext, { encoding }: PlannedWeight):
   return Math.ceil(shape.hiddenSize / QUANT_BLOCK_SIZE) * QUANT_BLOCK_SIZE;
 }
 
+/** A quantised table in the graph. Its scales are declared behind what else a node declares. */
+interface CodedTable {
+  readonly blocks: Value;
+  readonly scales: () => Value;
+  readonly bits: 4 | 8;
+}
+
 function emitGatherBlockQuantized(
-  { graph, weights }: DecoderContext,
-  table: PlannedWeight,
+  { graph }: DecoderContext,
+  { blocks, scales, bits }: CodedTable,
   ids: Value,
-  bits: 4 | 8,
   name: string,
 ): Value {
   return graph.node(
     'GatherBlockQuantized',
-    [weights.tensor(`${table.name}.gather`), ids, weights.tensor(`${table.name}.scales`)], // [V, rowBytes], [1, S], [V, nBlocks]
+    [blocks, ids, scales()], // [V, rowBytes], [1, S], [V, nBlocks]
     {
       name: `${name}/GatherBlockQuantized`,
       domain: MICROSOFT_DOMAIN,
@@ -134,22 +143,19 @@ function emitGatherBlockQuantized(
  */
 function emitGatherAndDequantise(
   context: DecoderContext,
-  table: PlannedWeight,
+  { blocks, scales: declareScales, bits }: CodedTable,
   ids: Value,
-  bits: 4 | 8,
+  blockCount: number,
   name: string,
 ): Value {
-  const { graph, shape, weights, activation } = context;
-  const blockCount = countRowValues(context, table) / QUANT_BLOCK_SIZE;
+  const { graph, activation } = context;
   const node = (opType: string, inputs: readonly Value[], step: string, attributes = {}): Value =>
     graph.node(opType, inputs, { name: `${name}/dequantise/${step}`, attributes });
   const reshape = (value: Value, dims: readonly number[], step: string): Value =>
     emitReshape(context, value, dims, `dequantise/${step}`, name);
 
-  // A tied embedding is gathered from the head's own tensor: a second one over the same bytes would be a second copy here.
-  const blocks = weights.tensor(`${table.name}.${shape.tiedEmbeddings ? 'blocks' : 'gather'}`);
   const bytes = node('Gather', [blocks, ids], 'bytes/Gather'); // [1, S, rowBytes], or [1, S, nBlocks, blockBytes]
-  const scales = node('Gather', [weights.tensor(`${table.name}.scales`), ids], 'scales/Gather'); // [1, S, nBlocks]
+  const scales = node('Gather', [declareScales(), ids], 'scales/Gather'); // [1, S, nBlocks]
   let codes = bytes;
   if (bits === 4) {
     const nibble = [-1, blockCount, QUANT_BLOCK_SIZE / 2, 1];

@@ -1,7 +1,7 @@
 /**
  * The weights of a graph under construction: by name, as graph inputs or as external-data initializers.
  *
- * In: the plan's weights and graph tensors. Out: {@link GraphWeights}. Guarantees: a tensor is declared when something
+ * In: the plan's weights. Out: {@link GraphWeights}. Guarantees: a tensor is declared when something
  * first asks for it and never otherwise, so that a graph of a few layers declares those layers' weights only; its type and
  * dims are the plan's, never derived again.
  */
@@ -14,16 +14,16 @@ import type { GraphRequest } from './blueprint.ts';
 export interface GraphWeights {
   /** The weight as planned, alone; or its parts, from the first row to the last, where the plan split it. */
   parts(weight: string): readonly [PlannedWeight, ...PlannedWeight[]];
-  /** The dims of a graph tensor. */
-  dims(tensor: string): readonly number[];
-  /** A graph tensor, declared at its first use. */
-  tensor(tensor: string): Value;
+  /** A graph tensor of a planned weight, declared at its first use. */
+  tensor(tensor: GraphTensor): Value;
+  /** A weight of plain values that is never split: a norm's, a bias, a table. */
+  values(weight: string): Value;
 }
 
 /** Weights that `graph` declares the way `binding` says. */
 export function createGraphWeights(
   graph: GraphBuilder,
-  { weights, graphTensors, binding }: Pick<GraphRequest, 'weights' | 'graphTensors' | 'binding'>,
+  { weights, binding }: Pick<GraphRequest, 'weights' | 'binding'>,
 ): GraphWeights {
   const partsByName = new Map<string, [PlannedWeight, ...PlannedWeight[]]>();
   for (const weight of weights) {
@@ -32,15 +32,9 @@ export function createGraphWeights(
     if (parts) parts.push(weight);
     else partsByName.set(whole, [weight]);
   }
-  const tensorsByName = new Map(graphTensors.map((tensor) => [tensor.name, tensor]));
   const declared = new Map<string, Value>();
   const tables = new Set(weights.flatMap(({ computed, buffers }) => (computed ? buffers.map(({ name }) => name) : [])));
 
-  const find = (name: string): GraphTensor => {
-    const tensor = tensorsByName.get(name);
-    assert(tensor, `the plan has no graph tensor ${name}`);
-    return tensor;
-  };
   const declare = (tensor: GraphTensor): Value => {
     if (binding === 'inputs') {
       // Tables that are bound grow with the context, which the graph is not to be built anew for.
@@ -52,17 +46,23 @@ export function createGraphWeights(
     return graph.externalInitializer(tensor.name, tensor.type, tensor.dims, data);
   };
 
+  const find = (name: string): readonly [PlannedWeight, ...PlannedWeight[]] => {
+    const parts = partsByName.get(name);
+    assert(parts, `the plan has no weight ${name}`);
+    return parts;
+  };
+  const tensor = (found: GraphTensor): Value => {
+    const value = declared.get(found.name) ?? declare(found);
+    declared.set(found.name, value);
+    return value;
+  };
   return {
-    parts(name) {
-      const parts = partsByName.get(name);
-      assert(parts, `the plan has no weight ${name}`);
-      return parts;
-    },
-    dims: (name) => find(name).dims,
-    tensor(name) {
-      const value = declared.get(name) ?? declare(find(name));
-      declared.set(name, value);
-      return value;
+    parts: find,
+    tensor,
+    values(name) {
+      const [{ tensors }, ...others] = find(name);
+      assert('values' in tensors && others.length === 0, `${name} is one tensor of plain values`);
+      return tensor(tensors.values);
     },
   };
 }

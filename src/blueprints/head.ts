@@ -1,6 +1,7 @@
 /**
  * The last hidden states → logits of the last position.
  */
+import { GRAPH_IO } from '../contract/graph-io.ts';
 import { emitWiden } from './cast.ts';
 import type { DecoderContext, ResidualStream } from './decoder-context.ts';
 import { emitLinear } from './linear.ts';
@@ -34,7 +35,7 @@ export function emitHead(context: DecoderContext, stream: ResidualStream): void 
   const head = { name: '/lm_head', weight: shape.tiedEmbeddings ? 'embed' : 'lm_head', bias: false };
   const logits =
     activation === 'float32'
-      ? emitLinear(context, last, { ...head, output: 'logits' })
-      : emitWiden(context, emitLinear(context, last, head), '/lm_head/Cast', 'logits');
+      ? emitLinear(context, last, { ...head, output: GRAPH_IO.logits })
+      : emitWiden(context, emitLinear(context, last, head), '/lm_head/Cast', GRAPH_IO.logits);
   graph.output(logits, 'float32', [1, shape.vocabSize]);
 }

@@ -1,7 +1,7 @@
 /**
  * A linear layer, y = x Wᵀ + b, in whatever encoding the plan gave its weight.
  */
-import { unreachable } from '../base/assert.ts';
+import { assert, unreachable } from '../base/assert.ts';
 import { type PlannedWeight, QUANT_BLOCK_SIZE } from '../contract/plan.ts';
 import { int, MICROSOFT_DOMAIN, type Value } from '../onnx/graph-builder.ts';
 import { emitConcat } from './concat.ts';
@@ -29,7 +29,7 @@ export function emitLinear(context: DecoderContext, x: Value, options: LinearOpt
   const { graph, weights } = context;
   const { name, output } = options;
   const [weight, ...others] = weights.parts(options.weight);
-  const bias = options.bias ? weights.tensor(`${options.weight}.bias`) : null; // [rows]
+  const bias = options.bias ? weights.values(`${options.weight}.bias`) : null; // [rows]
   const last = output === undefined ? {} : { output };
   if (others.length === 0) return emitProduct(context, x, weight, bias, { name, ...last });
 
@@ -58,17 +58,19 @@ function emitProduct(
   bias: Value | null,
   { name, ...output }: Pick<LinearOptions, 'name' | 'output'>,
 ): Value {
-  const { rows, cols, encoding } = weight;
+  const { rows, cols, encoding, tensors } = weight;
   switch (encoding) {
     case 'f32':
     case 'f16': {
-      const inputs = [x, weights.tensor(weight.name), ...(bias ? [bias] : [])];
+      assert('values' in tensors, `${weight.name} is plain values`);
+      const inputs = [x, weights.tensor(tensors.values), ...(bias ? [bias] : [])];
       return graph.node('Gemm', inputs, { name: `${name}/Gemm`, attributes: { transB: int(1) }, ...output }); // [S, rows]
     }
     case 'q8':
     case 'q4': {
-      const blocks = weights.tensor(`${weight.name}.blocks`); // [rows, nBlocks, 32 or 16]
-      const scales = weights.tensor(`${weight.name}.scales`); // [rows, nBlocks]
+      assert(!('values' in tensors) && tensors.blocks, `${weight.name} has blocks for a product`);
+      const blocks = weights.tensor(tensors.blocks); // [rows, nBlocks, 32 or 16]
+      const scales = weights.tensor(tensors.scales); // [rows, nBlocks]
       // Order: A, B, scales, zero_points, g_idx, bias.
       return graph.node('MatMulNBits', [x, blocks, scales, ...(bias ? [null, null, bias] : [])], {
         name: `${name}/MatMulNBits`,

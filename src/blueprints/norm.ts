@@ -29,7 +29,7 @@ export function emitNorm(
   options: { readonly name: string; readonly weight: string },
 ): Normalised {
   const { graph, shape, weights } = context;
-  const scale = weights.tensor(options.weight); // [hidden], float32
+  const scale = weights.values(options.weight); // [hidden], float32
   const epsilon = float(shape.rmsNormEpsilon);
   const narrow = (normed: Value): Value => emitNarrow(context, normed, `${options.name}/normed/Cast`);
   if (update === null) {

@@ -89,7 +89,7 @@ export type LoadEvent =
   | { readonly type: 'cancelled'; readonly atMs: number };
 
 /** A plan without its per-tensor lists: what a page shows. */
-export type PlanSummary = Omit<LoadPlan, 'weights' | 'graphTensors'> & {
+export type PlanSummary = Omit<LoadPlan, 'weights' | 'caches'> & {
   readonly weightCount: number;
   /** How weights of each encoding add up, bytes. */
   readonly bytesByEncoding: Readonly<Record<string, number>>;

@@ -5,6 +5,8 @@
  * look nothing up again.
  */
 
+import type { CacheSpec } from './caches.ts';
+
 /** The number format a model is loaded in. `q8` and `q4` are blocks of 32 with one float scale each. */
 export type Dtype = 'fp32' | 'fp16' | 'q8' | 'q4' | 'q4f16';
 
@@ -25,6 +27,8 @@ export const QUANT_BLOCK_SIZE = 32;
 
 /** One weight buffer: a graph input on WebGPU, an initializer on WASM. */
 export interface WeightBuffer {
+  /** What is in it: plain values, or blocks of quantised values, or the blocks' scales. */
+  readonly role: 'values' | 'blocks' | 'scales';
   /** Unique, e.g. `layers.0.attn.qkv.blocks`. */
   readonly name: string;
   readonly type: GraphTensorType;
@@ -42,6 +46,14 @@ export interface GraphTensor {
   /** The {@link WeightBuffer} that holds its bytes. */
   readonly buffer: string;
 }
+
+/**
+ * How a graph reads a weight. Plain: one tensor of values. Quantised: `blocks` and `scales` where a matrix is multiplied with,
+ * `gather` (the same bytes in other dims) and `scales` where its rows are looked up; both where it is tied.
+ */
+export type WeightTensors =
+  | { readonly values: GraphTensor }
+  | { readonly blocks: GraphTensor | null; readonly gather: GraphTensor | null; readonly scales: GraphTensor };
 
 /** Zeros that a weight has between the rows (or columns) of its source: after every `run` of them come `zeros` more. */
 export interface Gaps {
@@ -96,10 +108,12 @@ export interface PlannedWeight {
   /** Stacked by rows in this order. Empty for computed weights. */
   readonly sources: readonly TensorSource[];
   /**
-   * What stage 5 writes. f32, f16: one buffer of rows × cols values. q8, q4: `[blocks, scales]`, rows × ceil(cols / 32)
+   * What stage 5 writes. f32, f16: one buffer of rows × cols values. q8, q4: blocks and scales, rows × ceil(cols / 32)
    * blocks of 32 or 16 bytes, and one scale a block.
    */
   readonly buffers: readonly WeightBuffer[];
+  /** What the graph declares over these buffers. */
+  readonly tensors: WeightTensors;
   /**
    * Set for tables that no file holds: rotary cosines and sines, [tokens, paddedHeadDim / 2]. On a GPU they have `contextTokens` rows
    * and grow with the cache; on WASM, where weights are constants, `maxContextTokens` rows.
@@ -107,6 +121,8 @@ export interface PlannedWeight {
   readonly computed: 'rotary-cos' | 'rotary-sin' | null;
   /** Set for a part, null for a whole weight. */
   readonly part: WeightPart | null;
+  /** The layer that it belongs to; null for what stands outside of the layers. */
+  readonly layer: number | null;
 }
 
 /** A rotary embedding's frequencies, as config.json states them. */
@@ -204,12 +220,21 @@ export interface PlannedStorage {
   readonly reason: string;
 }
 
+/** Sizes of what a graph takes and gives besides weights and caches. */
+export interface GraphSizes {
+  /** Values of a row of logits: one for each token of the vocabulary. */
+  readonly vocabSize: number;
+  /** Values of a row of hidden states. */
+  readonly hiddenSize: number;
+}
+
 /** The complete plan of a load. */
 export interface LoadPlan {
   readonly modelId: string;
   readonly revision: string;
   readonly commit: string;
   readonly shape: DecoderShape;
+  readonly sizes: GraphSizes;
   readonly dtype: Dtype;
   /** Why this dtype: repeats the request, or says what 'auto' went by. */
   readonly dtypeReason: string;
@@ -233,8 +258,10 @@ export interface LoadPlan {
    * {@link PlanCosts.kvCacheBytes} each on top of {@link PlanCosts.deviceBytes}, where the device has room.
    */
   readonly conversations: number;
-  /** Number format of keys and values in the cache. */
-  readonly kvType: 'float32' | 'float16';
+  /** Number format of activations, and of what is kept of them from run to run. */
+  readonly activationType: 'float32' | 'float16';
+  /** What the model keeps from run to run, in the order of its graph. */
+  readonly caches: readonly CacheSpec[];
   /** What the tokenizer is made from; null for a model that takes token ids only. */
   readonly tokenizer: TokenizerSource | null;
   /** Why: repeats the request, or says what the repository has. */
@@ -245,8 +272,6 @@ export interface LoadPlan {
   readonly storage: PlannedStorage;
   /** In graph order. */
   readonly weights: readonly PlannedWeight[];
-  /** What the graph declares over the weights' buffers. */
-  readonly graphTensors: readonly GraphTensor[];
   /** Tensors in the files that the graph does not use, each with the reason it may be left out. */
   readonly unusedTensors: readonly { readonly tensor: string; readonly reason: string }[];
   /** What whoever published the model should know: where the checkpoint says other than config.json, and which was followed. */

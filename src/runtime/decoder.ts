@@ -2,10 +2,9 @@
  * What a placed model can do: run tokens at positions, with a KV cache that it keeps.
  *
  * Two implementations: `gpu-decoder.ts` (static cache in GPU buffers) and `wasm-decoder.ts` (growing cache in JavaScript
- * memory). Both run the graph of `blueprints/`, whose inputs and outputs are named here once.
+ * memory). Both run the graph of `blueprints/`.
  */
 import type { GpuMemory } from '../contract/memory.ts';
-import type { DecoderShape } from '../contract/plan.ts';
 
 /** A model on its device. Calls must not overlap: the caller queues them. */
 export interface Decoder {
@@ -22,6 +21,8 @@ export interface Decoder {
   readonly tokenLoop?: TokenLoop;
   /** Room for conversations besides the one in the cache. */
   readonly parking?: KvParking;
+  /** Where the model has states that cannot be cut back; {@link run} then begins at the end of the sequence, or at 0. */
+  readonly snapshots?: StateSnapshots;
   /**
    * Makes room for longer sequences, where the device can give more after the load; what the cache and the slots hold stays.
    * The token loop has to be prepared again after it, unless it already was as ready as before (see {@link TokenLoop.ready}).
@@ -94,6 +95,18 @@ export interface KvParking {
   swap(slot: number, liveTokens: number, parkedTokens: number): void;
 }
 
+/**
+ * Copies of the states that cannot be cut back (see `CacheSpec.canRewind`), each as it was at some position. Going back to a
+ * position means: restore the last copy that is not beyond it, and run the tokens between again.
+ */
+export interface StateSnapshots {
+  readonly slotCount: number;
+  /** Keeps the state as it is after the last run. What the slot held before is forgotten. */
+  take(slot: number): void;
+  /** Goes back to it: the sequence is as long as it was when the slot was taken. The slot keeps its copy. */
+  restore(slot: number): void;
+}
+
 /** How tokens are chosen; the rules are those of `pipeline/serve/sampling.ts` and of transformers.js. */
 export interface ChoiceRule {
   readonly repetitionPenalty: number;
@@ -114,25 +127,3 @@ export interface ChoiceStep {
 
 /** How many ids a {@link ChoiceRule} can forbid. */
 export const MAX_FORBIDDEN_IDS = 16;
-
-/** Names of the graph's inputs and outputs other than weights. */
-export const GRAPH_IO = {
-  inputIds: 'input_ids', // int64 [1, S]
-  seqlensK: 'seqlens_k', // int32 [1]: tokens in the cache after this run, minus one
-  totalSequenceLength: 'total_sequence_length', // int32 [1]
-  logits: 'logits', // float32 [1, V]
-  hiddenStates: 'hidden_states', // [S, hidden], into layers from the middle
-  hiddenStatesOut: 'hidden_states_out',
-  pastKey: (layer: number) => `past_key_values.${layer}.key`, // [1, kvHeads, past, paddedHeadDim]
-  pastValue: (layer: number) => `past_key_values.${layer}.value`,
-  presentKey: (layer: number) => `present.${layer}.key`,
-  presentValue: (layer: number) => `present.${layer}.value`,
-} as const;
-
-/** Past input and present output of every key and value cache, in layer order. */
-export function listCacheNames(shape: DecoderShape): { readonly past: string; readonly present: string }[] {
-  return Array.from({ length: shape.layerCount }, (_, layer) => [
-    { past: GRAPH_IO.pastKey(layer), present: GRAPH_IO.presentKey(layer) },
-    { past: GRAPH_IO.pastValue(layer), present: GRAPH_IO.presentValue(layer) },
-  ]).flat();
-}

@@ -19,15 +19,15 @@ export interface ModelGraphs {
 
 /** See the file's header. */
 export function buildGraphs(plan: LoadPlan): ModelGraphs {
-  const { shape, weights, graphTensors, kvType } = plan;
+  const { shape, weights, caches, activationType } = plan;
   const blueprint = findBlueprint({ model_type: shape.modelType });
   const binding = plan.device === 'webgpu' ? 'inputs' : 'initializers';
   const build = (layerCount: number, request: Pick<GraphRequest, 'binding' | 'isInner'>): Uint8Array<ArrayBuffer> =>
     blueprint.buildGraph({
       shape: { ...shape, layerCount },
       weights,
-      graphTensors,
-      kvType,
+      caches,
+      activationType,
       layers: { start: 0, end: layerCount },
       ...request,
     });

@@ -6,6 +6,7 @@
  * through. Each buffer is let go as soon as the runtime has its copy, so that as the heap grows this shrinks: the weights are in
  * memory once, and one buffer more. In: bytes at their offsets. Out: each buffer, as often as the graph declares a tensor over it.
  */
+import { listGraphTensors } from '../../base/weight-tensors.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 
@@ -18,11 +19,12 @@ export class WeightMemory {
   #spent: Uint8Array<ArrayBuffer> | null = null;
   #writtenBytes = 0;
 
-  constructor(plan: Pick<LoadPlan, 'graphTensors' | 'weights'>) {
+  constructor(plan: Pick<LoadPlan, 'weights'>) {
     this.#sizes = new Map(
       plan.weights.flatMap(({ buffers }) => buffers.map(({ name, sizeBytes }) => [name, sizeBytes])),
     );
-    for (const { buffer } of plan.graphTensors) this.#asksLeft.set(buffer, (this.#asksLeft.get(buffer) ?? 0) + 1);
+    for (const { buffer } of listGraphTensors(plan.weights))
+      this.#asksLeft.set(buffer, (this.#asksLeft.get(buffer) ?? 0) + 1);
   }
 
   get writtenBytes(): number {

@@ -3,7 +3,7 @@
  */
 import { assert } from '../../base/assert.ts';
 import { LoadError } from '../../contract/errors.ts';
-import type { PlannedWeight } from '../../contract/plan.ts';
+import type { PlannedWeight, WeightBuffer } from '../../contract/plan.ts';
 import {
   BLOB_BYTES,
   countRowBlocks,
@@ -28,9 +28,10 @@ export interface BufferPiece {
  */
 export function encodeBlock(block: RowBlock, sourceBytes: Uint8Array, takeMemory?: TakeMemory): readonly BufferPiece[] {
   const { weight, firstRow } = block;
-  const [first, second] = weight.buffers;
-  assert(first, `${weight.name} has a buffer`);
-  const scaleType: ScaleType = second?.type === 'float16' ? 'float16' : 'float32';
+  const find = (role: WeightBuffer['role']): WeightBuffer | undefined =>
+    weight.buffers.find((buffer) => buffer.role === role);
+  const scales = find('scales');
+  const scaleType: ScaleType = scales?.type === 'float16' ? 'float16' : 'float32';
   const encoded = encodeRows(
     spreadBlock(block, sourceBytes),
     block.dtype,
@@ -42,14 +43,17 @@ export function encodeBlock(block: RowBlock, sourceBytes: Uint8Array, takeMemory
   );
   if ('values' in encoded) {
     if (encoded.infiniteCount > 0) throw tooLargeForF16(block, encoded.infiniteCount);
+    const values = find('values');
+    assert(values, `${weight.name} has a buffer of values`);
     const valueBytes = weight.encoding === 'f16' ? 2 : 4;
-    return [{ buffer: first.name, offset: firstRow * block.cols * valueBytes, bytes: encoded.values }];
+    return [{ buffer: values.name, offset: firstRow * block.cols * valueBytes, bytes: encoded.values }];
   }
-  assert(second && isQuantEncoding(weight.encoding), `${weight.name} has blocks and scales`);
+  const blocks = find('blocks');
+  assert(blocks && scales && isQuantEncoding(weight.encoding), `${weight.name} has blocks and scales`);
   const firstBlock = firstRow * countRowBlocks(weight.cols);
   return [
-    { buffer: first.name, offset: firstBlock * BLOB_BYTES[weight.encoding], bytes: encoded.blocks },
-    { buffer: second.name, offset: firstBlock * SCALE_BYTES[scaleType], bytes: encoded.scales },
+    { buffer: blocks.name, offset: firstBlock * BLOB_BYTES[weight.encoding], bytes: encoded.blocks },
+    { buffer: scales.name, offset: firstBlock * SCALE_BYTES[scaleType], bytes: encoded.scales },
   ];
 }
 

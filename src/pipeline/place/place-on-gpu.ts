@@ -65,7 +65,7 @@ export async function openOnGpu({ plan, gpu, buffers }: GpuRoom, graphs: ModelGr
   const sessions: { release(): Promise<void> }[] = [];
   try {
     const ort = await loadOnnxRuntime();
-    const session = await createGpuSession({ ort, gpu, shape: plan.shape, graph: graphs.model }, 'the model');
+    const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph: graphs.model }, 'the model');
     sessions.push(session);
     const parts = { ort, gpu, plan, buffers };
     // After the model's: compiled programs live as long as a session on the device does.

@@ -6,14 +6,15 @@
  * buffer is named like its weight or part; a quantised one has `.blocks` and `.scales`.
  */
 import type { WeightSpec } from '../../blueprints/blueprint.ts';
+import type { CacheSpec } from '../../contract/caches.ts';
 import {
   type Dtype,
   type GraphTensor,
-  type LoadPlan,
   QUANT_BLOCK_SIZE,
   type WeightBuffer,
   type WeightEncoding,
   type WeightPart,
+  type WeightTensors,
 } from '../../contract/plan.ts';
 import {
   BLOB_BYTES,
@@ -33,7 +34,7 @@ export interface WeightLayout {
   readonly part: WeightPart | null;
   readonly encoding: WeightEncoding;
   readonly buffers: readonly WeightBuffer[];
-  readonly graphTensors: readonly GraphTensor[];
+  readonly tensors: WeightTensors;
 }
 
 type Sized = Pick<WeightSpec, 'name' | 'role' | 'rows' | 'cols'>;
@@ -43,8 +44,8 @@ export function needsFloat16(dtype: Dtype): boolean {
   return dtype === 'fp16' || dtype === 'q4f16';
 }
 
-/** The number format of keys and values: that of the activations. */
-export function chooseKvType(dtype: Dtype): LoadPlan['kvType'] {
+/** The number format of activations, and of what is kept of them from run to run. */
+export function chooseActivationType(dtype: Dtype): CacheSpec['type'] {
   return needsFloat16(dtype) ? 'float16' : 'float32';
 }
 
@@ -96,15 +97,15 @@ function countRowBytes(cols: number, encoding: WeightEncoding): number {
   return cols * (encoding === 'f16' ? 2 : 4);
 }
 
-type Buffers = Pick<WeightLayout, 'buffers' | 'graphTensors'>;
+type Buffers = Pick<WeightLayout, 'buffers' | 'tensors'>;
 
 function layOutValues({ name, role, rows, cols }: Sized, encoding: 'f32' | 'f16'): Buffers {
   const type = encoding === 'f16' ? 'float16' : 'float32';
   const sizeBytes = rows * cols * (encoding === 'f16' ? 2 : 4);
   const dims = role === 'norm' || role === 'bias' ? [cols] : [rows, cols];
   return {
-    buffers: [{ name, type, sizeBytes }],
-    graphTensors: [{ name, type, dims, buffer: name }],
+    buffers: [{ role: 'values', name, type, sizeBytes }],
+    tensors: { values: { name, type, dims, buffer: name } },
   };
 }
 
@@ -113,8 +114,8 @@ function layOutBlocks({ name, role, rows, cols }: Sized, encoding: QuantEncoding
   const blobBytes = BLOB_BYTES[encoding];
   const [blocks, scales] = [`${name}.blocks`, `${name}.scales`];
   const buffers: WeightBuffer[] = [
-    { name: blocks, type: 'uint8', sizeBytes: rows * rowBlocks * blobBytes },
-    { name: scales, type: scaleType, sizeBytes: rows * rowBlocks * SCALE_BYTES[scaleType] },
+    { role: 'blocks', name: blocks, type: 'uint8', sizeBytes: rows * rowBlocks * blobBytes },
+    { role: 'scales', name: scales, type: scaleType, sizeBytes: rows * rowBlocks * SCALE_BYTES[scaleType] },
   ];
   // MatMulNBits wants [rows, blocks, blob], GatherBlockQuantized [rows, bytes of a row]: the same bytes.
   const forMatMul: GraphTensor = { name: blocks, type: 'uint8', dims: [rows, rowBlocks, blobBytes], buffer: blocks };
@@ -124,9 +125,12 @@ function layOutBlocks({ name, role, rows, cols }: Sized, encoding: QuantEncoding
     dims: [rows, rowBlocks * blobBytes],
     buffer: blocks,
   };
-  const views = role === 'embedding' ? [forGather] : role === 'tiedEmbedding' ? [forMatMul, forGather] : [forMatMul];
   return {
     buffers,
-    graphTensors: [...views, { name: scales, type: scaleType, dims: [rows, rowBlocks], buffer: scales }],
+    tensors: {
+      blocks: role === 'embedding' ? null : forMatMul,
+      gather: role === 'embedding' || role === 'tiedEmbedding' ? forGather : null,
+      scales: { name: scales, type: scaleType, dims: [rows, rowBlocks], buffer: scales },
+    },
   };
 }

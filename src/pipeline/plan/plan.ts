@@ -25,7 +25,7 @@ import type { Snapshot } from '../../contract/snapshot.ts';
 import { type Choice, chooseConversations } from './choose-context.ts';
 import { ALL_DTYPES, chooseDevice, chooseDtype, chooseOtherDevice, type DtypeQuestion } from './choose.ts';
 import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
-import { chooseKvType, type WeightLayout } from './encoding.ts';
+import { chooseActivationType, type WeightLayout } from './encoding.ts';
 import { findVocabulary } from '../../formats/repository/text-files.ts';
 import { chooseTokenizer } from './choose-tokenizer.ts';
 import { findMemoryCeiling, type PlatformFacts } from './memory-ceiling.ts';
@@ -106,6 +106,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const sizings = createSizings({
     shape,
     listWeights: (...args) => blueprint.listWeights(...args),
+    listCaches: (...args) => blueprint.listCaches(...args),
     requestedContext: request.contextTokens,
     limits,
     conversations,
@@ -136,6 +137,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     revision: snapshot.revision,
     commit: snapshot.commit,
     shape,
+    sizes: { vocabSize: shape.vocabSize, hiddenSize: shape.hiddenSize },
     dtype: dtype.value,
     dtypeReason: dtype.reason,
     device: device.value,
@@ -146,7 +148,8 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     contextReason: sizing.context.reason,
     longestContextTokens: sizing.longestContextTokens,
     conversations,
-    kvType: chooseKvType(dtype.value),
+    activationType: chooseActivationType(dtype.value),
+    caches: sizing.caches,
     tokenizer: tokenizer.value,
     tokenizerReason: tokenizer.reason,
     weightFiles,
@@ -154,7 +157,6 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     weights: sizing.weights.flatMap(({ spec, layouts }) =>
       layouts.map((layout) => toPlannedWeight(spec, layout, sources.get(spec.name) ?? [])),
     ),
-    graphTensors: sizing.weights.flatMap(({ layouts }) => layouts.flatMap(({ graphTensors }) => graphTensors)),
     unusedTensors: unused,
     notices,
     costs: {
@@ -221,7 +223,7 @@ function findElsewhere(device: Device, limits: DeviceLimits | null, sizings: Siz
 
 function toPlannedWeight(
   spec: WeightSpec,
-  { name, rows, part, encoding, buffers }: WeightLayout,
+  { name, rows, part, encoding, buffers, tensors }: WeightLayout,
   sources: readonly TensorSource[],
 ): PlannedWeight {
   return {
@@ -231,8 +233,10 @@ function toPlannedWeight(
     encoding,
     sources: part === null ? sources : cutSources(sources, { firstRow: part.firstRow, rowCount: rows }),
     buffers,
+    tensors,
     computed: spec.computed,
     part,
+    layer: spec.layer,
   };
 }
 

@@ -6,13 +6,15 @@
  * keys are larger than the device binds, unless the obstacle says so; what is said to fit may still find the device's memory
  * taken, which WebGPU does not tell: reserving finds out.
  */
+import { countCacheBytes, growsWithTokens, largestCacheBytes } from '../../base/cache-layout.ts';
 import type { WeightSpec } from '../../blueprints/blueprint.ts';
+import type { CacheSpec } from '../../contract/caches.ts';
 import type { DecoderShape, Device, Dtype, DtypeFit, LoadPlan } from '../../contract/plan.ts';
 import { estimateActivationBytes } from './activations.ts';
 import { type Choice, chooseContext, type ContextRequest } from './choose-context.ts';
 import type { DeviceLimits } from './device-limits.ts';
 import type { MemoryCeiling } from './memory-ceiling.ts';
-import { layOutWeight, needsFloat16, type WeightLayout } from './encoding.ts';
+import { chooseActivationType, layOutWeight, needsFloat16, type WeightLayout } from './encoding.ts';
 
 /** Why a dtype cannot be taken, in numbers and in words that follow "In q8 it …". */
 interface Obstacle {
@@ -29,6 +31,7 @@ export interface ModelSizing {
   readonly longestContextTokens: number;
   /** In graph order; each weight as one layout or as its parts. */
   readonly weights: readonly { readonly spec: WeightSpec; readonly layouts: readonly WeightLayout[] }[];
+  readonly caches: readonly CacheSpec[];
   readonly parameterCount: number;
   readonly weightBytes: number;
   readonly scaleBytes: number;
@@ -44,6 +47,7 @@ export interface SizingInput {
   readonly shape: DecoderShape;
   /** `tableRows`: how many positions the rotary tables have. */
   readonly listWeights: (shape: DecoderShape, tableRows: number) => readonly WeightSpec[];
+  readonly listCaches: (shape: DecoderShape, type: CacheSpec['type']) => readonly CacheSpec[];
   readonly requestedContext: ContextRequest;
   readonly limits: DeviceLimits | null;
   /** Conversations whose keys and values are held at once. */
@@ -85,9 +89,11 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
   const layOut = (tableRows: number): ModelSizing['weights'] =>
     listWeights(shape, tableRows).map((spec) => ({ spec, layouts: layOutWeight(spec, dtype, maxBufferBytes) }));
 
-  const layerKeyBytes = shape.kvHeadCount * shape.paddedHeadDim * valueBytes; // of one token
-  const kvBytesPerToken = 2 * shape.layerCount * layerKeyBytes;
-  const bytesWithout = sumBytes(layOut(0));
+  const caches = input.listCaches(shape, chooseActivationType(dtype));
+  const stateBytes = sumCacheBytes(caches, 0);
+  const kvBytesPerToken = sumCacheBytes(caches, 1) - stateBytes;
+  const widestTokenBytes = largestCacheBytes(caches.filter(growsWithTokens), 1);
+  const bytesWithout = sumBytes(layOut(0)) + stateBytes;
   const tableRowBytes = sumBytes(layOut(1)) - bytesWithout;
   const activationBytesAtMost = estimateActivationBytes(shape, shape.maxContextTokens, valueBytes);
   const byDevice =
@@ -97,8 +103,8 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
           cause: `besides the weights, WebAssembly has room for no more (${kvBytesPerToken} bytes a token)`,
         }
       : {
-          tokens: Math.floor(maxBufferBytes / layerKeyBytes),
-          cause: `one layer's keys take ${layerKeyBytes} bytes a token, and this GPU binds ${maxBufferBytes} at once`,
+          tokens: Math.floor(maxBufferBytes / widestTokenBytes),
+          cause: `one layer's keys take ${widestTokenBytes} bytes a token, and this GPU binds ${maxBufferBytes} at once`,
         };
   // A cache that grows does so until an allocation fails; under a ceiling none does, and the page ends instead.
   const { ceiling, conversations } = input;
@@ -118,7 +124,7 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
   const weights = layOut(device === 'wasm' ? maxContextTokens : context.value);
   const buffers = weights.flatMap(({ layouts }) => layouts.flatMap((layout) => layout.buffers));
   const weightBytes = sumBytes(weights);
-  const kvCacheBytes = kvBytesPerToken * context.value;
+  const kvCacheBytes = sumCacheBytes(caches, context.value);
   const activationBytes = estimateActivationBytes(shape, context.value, valueBytes);
   const minTokens = Math.min(MIN_CONTEXT_TOKENS, shape.maxContextTokens);
   return {
@@ -127,9 +133,10 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
     maxContextTokens,
     longestContextTokens: Math.max(0, Math.min(shape.maxContextTokens, longest.tokens)),
     weights,
+    caches,
     parameterCount: countParameters(weights.map(({ spec }) => spec)),
     weightBytes,
-    scaleBytes: buffers.reduce((sum, { name, sizeBytes }) => sum + (name.endsWith('.scales') ? sizeBytes : 0), 0),
+    scaleBytes: buffers.reduce((sum, { role, sizeBytes }) => sum + (role === 'scales' ? sizeBytes : 0), 0),
     kvBytesPerToken,
     kvCacheBytes,
     activationBytes,
@@ -141,7 +148,7 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
         : null) ??
       findBufferObstacle(buffers, maxBufferBytes) ??
       findCeilingObstacle(PAGE_BYTES + weightBytes + activationBytesAtMost + kvBytesOfAll * minTokens, ceiling) ??
-      (byDevice.tokens >= minTokens ? null : findContextObstacle(minTokens, layerKeyBytes, maxBufferBytes)),
+      (byDevice.tokens >= minTokens ? null : findContextObstacle(minTokens, widestTokenBytes, maxBufferBytes)),
   };
 }
 
@@ -161,6 +168,10 @@ export function toPlannedLimits(device: Device, limits: DeviceLimits | null): Lo
   if (device === 'wasm' || limits === null) return null;
   const { maxBufferBytes, simulated } = limits;
   return { maxBufferBytes, simulated };
+}
+
+function sumCacheBytes(caches: readonly CacheSpec[], tokens: number): number {
+  return caches.reduce((sum, spec) => sum + countCacheBytes(spec, tokens), 0);
 }
 
 function sumBytes(weights: ModelSizing['weights']): number {

@@ -6,7 +6,7 @@ import type { LoadPlan } from '../../contract/plan.ts';
 
 /** Summarises a plan. */
 export function summarizePlan(plan: LoadPlan): PlanSummary {
-  const { weights, graphTensors: _, ...rest } = plan;
+  const { weights, caches: _, ...rest } = plan;
   const bytesByEncoding: Record<string, number> = {};
   for (const { encoding, buffers } of weights) {
     const sizeBytes = buffers.reduce((sum, buffer) => sum + buffer.sizeBytes, 0);

@@ -5,11 +5,16 @@
  * a cache are one buffer.
  */
 import type { Tensor } from 'onnxruntime-web';
+import { listGraphTensors } from '../../base/weight-tensors.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
-import { listCacheNames } from '../decoder.ts';
 import type { GpuBuffers } from './buffers.ts';
 import type { Ort } from '../ort/onnxruntime.ts';
 import { toRuntimeError } from '../ort/runtime-errors.ts';
+
+/** What a graph has inputs for: an onnxruntime session says so. */
+export interface BoundGraph {
+  readonly inputNames: readonly string[];
+}
 
 /** Weights and past as inputs, present as outputs. */
 export interface BoundModel {
@@ -17,22 +22,25 @@ export interface BoundModel {
   readonly fetches: Readonly<Record<string, Tensor>>;
 }
 
-/** @throws LoadError `runtime_failed` where a buffer is missing */
-export function bindModel(ort: Ort, plan: LoadPlan, buffers: GpuBuffers): BoundModel {
+/**
+ * Binds what `session` has inputs and outputs for: all of the model, or the layers that its graph is of.
+ * @throws LoadError `runtime_failed` where a buffer is missing
+ */
+export function bindModel(ort: Ort, plan: LoadPlan, buffers: GpuBuffers, session: BoundGraph): BoundModel {
   const feeds: Record<string, Tensor> = {};
   const fetches: Record<string, Tensor> = {};
-  for (const { name, type, dims, buffer } of plan.graphTensors) {
+  const inputs = new Set(session.inputNames);
+  for (const { name, type, dims, buffer } of listGraphTensors(plan.weights)) {
+    if (!inputs.has(name)) continue;
     const gpuBuffer = buffers.weights.get(buffer);
     if (!gpuBuffer) throw toRuntimeError(new Error(`no buffer ${buffer}`), `binding ${name}`, null);
     feeds[name] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: type, dims });
   }
-  for (const { past, present } of listCacheNames(plan.shape)) {
+  for (const { past, present, type, dims } of plan.caches) {
+    if (!inputs.has(past)) continue;
     const cache = buffers.kv.live.get(past);
-    if (!cache) throw toRuntimeError(new Error(`no buffer ${past}`), 'binding the KV cache', null);
-    const options = {
-      dataType: plan.kvType,
-      dims: [1, plan.shape.kvHeadCount, cache.tokens, plan.shape.paddedHeadDim],
-    };
+    if (!cache) throw toRuntimeError(new Error(`no buffer ${past}`), 'binding a cache', null);
+    const options = { dataType: type, dims: dims.map((dim) => dim ?? cache.tokens) };
     feeds[past] = ort.Tensor.fromGpuBuffer(cache.buffer, options);
     fetches[present] = ort.Tensor.fromGpuBuffer(cache.buffer, options);
   }

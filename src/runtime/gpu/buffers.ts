@@ -4,10 +4,11 @@
  * In: a plan and a device. Out: {@link GpuBuffers}. Guarantees: all buffers exist or none does; what does not fit fails
  * here, in the first second, with the numbers; bytes in flight to the GPU are bounded.
  */
+import { countCacheBytes } from '../../base/cache-layout.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import { alignSize, bufferUsage, catchRefusal } from './allocation.ts';
-import { createCaches, createSpare, destroyCaches, destroyStore, kvBufferBytes } from './kv-caches.ts';
+import { createCaches, createSpare, destroyCaches, destroyStore } from './kv-caches.ts';
 import type { KvCaches, KvStore } from './kv-caches.ts';
 import type { GpuContext } from './device.ts';
 import { deviceLost } from '../ort/runtime-errors.ts';
@@ -138,7 +139,9 @@ export function largestBinding(plan: LoadPlan, limits: GPUSupportedLimits): numb
 function checkLimits(plan: LoadPlan, limits: GPUSupportedLimits): void {
   const largestAllowed = largestBinding(plan, limits);
   const sizes = plan.weights.flatMap((weight) => weight.buffers.map(({ name, sizeBytes }) => ({ name, sizeBytes })));
-  sizes.push({ name: 'the KV cache of one layer', sizeBytes: kvBufferBytes(plan) });
+  for (const spec of plan.caches) {
+    sizes.push({ name: `the cache ${spec.past}`, sizeBytes: countCacheBytes(spec, plan.contextTokens) });
+  }
   const tooLarge = sizes.filter(({ sizeBytes }) => alignSize(sizeBytes) > largestAllowed);
   if (tooLarge.length === 0) return;
   const worst = tooLarge.reduce((a, b) => (a.sizeBytes > b.sizeBytes ? a : b));

@@ -8,13 +8,14 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-web';
 import { runThenCleanUp } from '../../base/clean-up.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
-import { GRAPH_IO } from '../decoder.ts';
+import { GRAPH_IO } from '../../contract/graph-io.ts';
+import type { CacheSpec } from '../../contract/caches.ts';
+import { makeEmptyCache } from '../ort/cache-tensor.ts';
 import { bindModel } from './bindings.ts';
 import type { GpuDecoderParts } from './decoder-parts.ts';
 import { checkGpu, toGpuError } from './errors.ts';
 import { createGpuSession } from './session.ts';
 import { readBuffer } from './read-buffer.ts';
-import { toOneLayer } from './skeleton.ts';
 import { toRuntimeError } from '../ort/runtime-errors.ts';
 
 /** How far apart the two are. */
@@ -46,20 +47,20 @@ export async function compareFirstLayer(
   parts: Omit<GpuDecoderParts, 'graph'>,
   graphs: LayerGraphs,
 ): Promise<LayerComparison | null> {
-  const plan = toOneLayer(parts.plan);
-  const weights = listLayerBuffers(plan);
+  const { plan } = parts;
+  const weights = listFirstLayer(plan);
   const layerBytes = weights.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  if (plan.kvType === 'float16' || layerBytes > MAX_LAYER_BYTES) return null;
+  if (listFirstCaches(plan).some(({ type }) => type === 'float16') || layerBytes > MAX_LAYER_BYTES) return null;
   // Values of about one, none like another: what an embedding might give.
   const tokens = Math.min(MAX_TOKENS, plan.contextTokens);
-  const input = Float32Array.from({ length: tokens * plan.shape.hiddenSize }, (_, index) =>
+  const input = Float32Array.from({ length: tokens * plan.sizes.hiddenSize }, (_, index) =>
     Math.sin(index * 1.7 + 0.3),
   );
   try {
-    const onDevice = await runOnDevice({ ...parts, plan, graph: graphs.device }, input);
+    const onDevice = await runOnDevice({ ...parts, graph: graphs.device }, input);
     checkGpu(parts.gpu, 'comparing the first layer');
     const layer = await readWeights(parts, weights);
-    const onWasm = await runOnWasm({ ...parts, plan }, graphs.wasm, layer, input).catch(passNoRoom);
+    const onWasm = await runOnWasm(parts, graphs.wasm, layer, input).catch(passNoRoom);
     if (onWasm === null) return null;
     let difference = 0;
     let spread = 0;
@@ -85,18 +86,11 @@ function passNoRoom(error: unknown): null {
 
 async function runOnDevice(parts: GpuDecoderParts, input: Float32Array<ArrayBuffer>): Promise<Float32Array> {
   const { ort, gpu, plan, graph, buffers } = parts;
-  const bound = bindModel(ort, plan, buffers);
-  const session = await createGpuSession({ ort, gpu, shape: plan.shape, graph }, 'the first layer');
+  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'the first layer');
   const run = async (): Promise<Float32Array> => {
-    // The embedding and the head are no inputs of this graph.
-    const feeds = Object.fromEntries(
-      session.inputNames.flatMap((name) => {
-        const tensor = bound.feeds[name];
-        return tensor ? [[name, tensor] as const] : [];
-      }),
-    );
+    const bound = bindModel(ort, plan, buffers, session);
     const outputs = await session.run(
-      { ...feeds, ...makeInputs(parts, input) },
+      { ...bound.feeds, ...makeInputs(parts, input) },
       { ...bound.fetches, [GRAPH_IO.hiddenStatesOut]: null },
     );
     return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
@@ -137,13 +131,8 @@ async function runOnWasm(
     externalData,
   });
   const run = async (): Promise<Float32Array> => {
-    const { kvHeadCount, paddedHeadDim } = plan.shape;
-    const empty = (): Tensor => new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, paddedHeadDim]);
-    const outputs = await session.run({
-      [GRAPH_IO.pastKey(0)]: empty(),
-      [GRAPH_IO.pastValue(0)]: empty(),
-      ...makeInputs(parts, input),
-    });
+    const caches = listFirstCaches(plan).map((spec) => [spec.past, makeEmptyCache(ort, spec)] as const);
+    const outputs = await session.run({ ...Object.fromEntries(caches), ...makeInputs(parts, input) });
     return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
   };
   return runThenCleanUp(run, () => session.release());
@@ -153,7 +142,7 @@ function makeInputs(
   { ort, plan }: Pick<GpuDecoderParts, 'ort' | 'plan'>,
   input: Float32Array<ArrayBuffer>,
 ): Record<string, Tensor> {
-  const { hiddenSize } = plan.shape;
+  const { hiddenSize } = plan.sizes;
   const tokens = input.length / hiddenSize;
   return {
     [GRAPH_IO.hiddenStates]: new ort.Tensor('float32', input, [tokens, hiddenSize]),
@@ -163,17 +152,18 @@ function makeInputs(
 }
 
 /** Of one layer: its own weights, and the rotary tables. */
-function listLayerBuffers(plan: LoadPlan): readonly { readonly name: string; readonly sizeBytes: number }[] {
-  const names = new Set(
-    plan.graphTensors.filter(({ name }) => /^(layers\.0|rotary)\./u.test(name)).map(({ buffer }) => buffer),
-  );
-  return plan.weights.flatMap(({ buffers }) => buffers).filter(({ name }) => names.has(name));
+function listFirstLayer({ weights }: LoadPlan): readonly { readonly name: string; readonly sizeBytes: number }[] {
+  return weights.filter(({ layer, computed }) => layer === 0 || computed !== null).flatMap(({ buffers }) => buffers);
 }
 
-function clearFirstCache({ gpu, buffers }: Pick<GpuDecoderParts, 'gpu' | 'buffers'>): void {
+function listFirstCaches({ caches }: LoadPlan): readonly CacheSpec[] {
+  return caches.filter(({ layer }) => layer === 0);
+}
+
+function clearFirstCache({ gpu, buffers, plan }: Pick<GpuDecoderParts, 'gpu' | 'buffers' | 'plan'>): void {
   const encoder = gpu.device.createCommandEncoder();
-  for (const name of [GRAPH_IO.pastKey(0), GRAPH_IO.pastValue(0)]) {
-    const cache = buffers.kv.live.get(name);
+  for (const { past } of listFirstCaches(plan)) {
+    const cache = buffers.kv.live.get(past);
     if (cache) encoder.clearBuffer(cache.buffer);
   }
   gpu.device.queue.submit([encoder.finish()]);

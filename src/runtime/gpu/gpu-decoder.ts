@@ -7,7 +7,7 @@
  * (`gpu-token-loop.ts`) works on the same weights and the same cache.
  */
 import type { Tensor } from 'onnxruntime-web';
-import { GRAPH_IO } from '../decoder.ts';
+import { GRAPH_IO } from '../../contract/graph-io.ts';
 import type { Decoder } from '../decoder.ts';
 import { bindModel } from './bindings.ts';
 import type { GpuDecoderParts } from './decoder-parts.ts';
@@ -28,7 +28,7 @@ interface GrowingDecoderParts extends GpuDecoderParts {
 /** Takes over `buffers`, `session` and `gpu`: `release` destroys them. @throws LoadError `runtime_failed` */
 export function createGpuDecoder(parts: GrowingDecoderParts): Decoder {
   const { ort, gpu, plan, session, buffers, resizing } = parts;
-  let bound = bindModel(ort, plan, buffers);
+  let bound = bindModel(ort, plan, buffers, session);
   /** Logits of the last position: into `logits`, or, for null, to JavaScript. */
   const run = async (ids: readonly number[], startPosition: number, logits: Tensor | null) => {
     const total = startPosition + ids.length;
@@ -53,14 +53,14 @@ export function createGpuDecoder(parts: GrowingDecoderParts): Decoder {
       return buffers.plan.contextTokens;
     },
     tokenLoop,
-    parking: createGpuKvParking(gpu.device, plan, buffers.kv),
+    parking: createGpuKvParking(gpu.device, buffers.kv),
     async grow(request) {
       const before = [...buffers.kv.live.values()];
       try {
         return await growKvCaches(gpu, buffers, resizing, request);
       } finally {
         if ([...buffers.kv.live.values()].some((cache, index) => cache !== before[index])) {
-          bound = bindModel(ort, buffers.plan, buffers);
+          bound = bindModel(ort, buffers.plan, buffers, session);
           // A session that fails to go lies in the runtime's heap; what matters of this growth is said already.
           await tokenLoop.rebind(bound).catch(() => undefined);
         }

@@ -5,17 +5,22 @@
  * Layout: [1, kvHeads, tokens, paddedHeadDim]. Guarantees: each buffer knows its own length, so that caches may be copied into each
  * other while some have grown and others have not.
  */
+import { countCacheBytes, growsWithTokens, largestCacheBytes, listCopies } from '../../base/cache-layout.ts';
+import type { CacheSpec } from '../../contract/caches.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
-import { listCacheNames } from '../decoder.ts';
 import { alignSize, bufferUsage } from './allocation.ts';
 import type { MemoryLedger } from './memory-ledger.ts';
 
-/** One layer's keys or values. */
+/** One tensor of what the model keeps, e.g. a layer's keys. */
 export interface KvBuffer {
+  readonly spec: CacheSpec;
   readonly buffer: GPUBuffer;
-  /** Positions of each head that it has room for. */
+  /** Positions that it has room for; no end of them for a state of fixed size. */
   readonly tokens: number;
 }
+
+/** Holds the beginning of any cache for a moment. */
+export type SpareBuffer = Pick<KvBuffer, 'buffer' | 'tokens'>;
 
 /** By the name of the past input, e.g. `past_key_values.0.key`. */
 export type KvCaches = Map<string, KvBuffer>;
@@ -25,33 +30,37 @@ export interface KvStore {
   readonly live: KvCaches;
   /** By slot; a slot that was given up has no buffers. */
   readonly slots: KvCaches[];
-  /** Room for one layer's keys while conversations are exchanged; null where none are parked. */
-  spare: KvBuffer | null;
+  /** Room for the largest cache while conversations are exchanged; null where none are parked. */
+  spare: SpareBuffer | null;
 }
 
-type CachePlan = Pick<LoadPlan, 'shape' | 'contextTokens' | 'kvType'>;
+/** What the buffers of a plan follow from. */
+type CachePlan = Pick<LoadPlan, 'caches' | 'contextTokens'>;
 
 /** Creates one conversation's buffers, under whatever error scope there is; those that could be created are in `caches`. */
-export function createCaches(plan: CachePlan, ledger: MemoryLedger, caches: KvCaches): void {
-  for (const { past } of listCacheNames(plan.shape)) caches.set(past, createCache(plan, ledger, past));
+export function createCaches(
+  { caches: specs, contextTokens }: CachePlan,
+  ledger: MemoryLedger,
+  caches: KvCaches,
+): void {
+  for (const spec of specs) caches.set(spec.past, createCache(spec, contextTokens, ledger));
 }
 
-/** Creates one buffer as long as the plan's context. */
-export function createCache(plan: CachePlan, ledger: MemoryLedger, label: string): KvBuffer {
-  const size = alignSize(kvBufferBytes(plan));
-  return { buffer: ledger.createBuffer('kvCache', { label, size, usage: bufferUsage() }), tokens: plan.contextTokens };
+/** Creates one buffer with room for so many tokens. */
+export function createCache(spec: CacheSpec, tokens: number, ledger: MemoryLedger): KvBuffer {
+  const size = alignSize(countCacheBytes(spec, tokens));
+  return {
+    spec,
+    buffer: ledger.createBuffer('kvCache', { label: spec.past, size, usage: bufferUsage() }),
+    tokens: growsWithTokens(spec) ? tokens : Infinity,
+  };
 }
 
-/** As {@link createCache}, booked under what is not a conversation's. */
-export function createSpare(plan: CachePlan, ledger: MemoryLedger): KvBuffer {
-  const size = alignSize(kvBufferBytes(plan));
+/** Room for the largest of the caches, booked under what is not a conversation's. */
+export function createSpare({ caches, contextTokens }: CachePlan, ledger: MemoryLedger): SpareBuffer {
+  const size = alignSize(largestCacheBytes(caches, contextTokens));
   const label = 'swap of conversations';
-  return { buffer: ledger.createBuffer('staging', { label, size, usage: bufferUsage() }), tokens: plan.contextTokens };
-}
-
-/** Bytes of one layer's keys (or values): [1, kvHeads, contextTokens, paddedHeadDim]. */
-export function kvBufferBytes(plan: CachePlan): number {
-  return plan.shape.kvHeadCount * plan.contextTokens * positionBytes(plan);
+  return { buffer: ledger.createBuffer('staging', { label, size, usage: bufferUsage() }), tokens: contextTokens };
 }
 
 /** Tokens that all buffers of a conversation have room for; 0 where it has none. */
@@ -59,18 +68,16 @@ export function countRoom(caches: KvCaches | undefined): number {
   return !caches || caches.size === 0 ? 0 : Math.min(...[...caches.values()].map(({ tokens }) => tokens));
 }
 
-/** Encodes the copy of the first `tokens` positions of every head. */
-export function copyHeads(
-  plan: CachePlan,
+/** Encodes the copy of the first `tokens` positions; of a state of fixed size, of all of it. */
+export function copyPositions(
+  spec: CacheSpec,
   encoder: GPUCommandEncoder,
-  from: KvBuffer,
-  to: KvBuffer,
+  from: SpareBuffer,
+  to: SpareBuffer,
   tokens: number,
 ): void {
-  const position = positionBytes(plan);
-  for (let head = 0; head < plan.shape.kvHeadCount && tokens > 0; head++) {
-    const [source, target] = [head * from.tokens * position, head * to.tokens * position];
-    encoder.copyBufferToBuffer(from.buffer, source, to.buffer, target, tokens * position);
+  for (const copy of listCopies(spec, from.tokens, to.tokens, tokens)) {
+    encoder.copyBufferToBuffer(from.buffer, copy.from, to.buffer, copy.to, copy.sizeBytes);
   }
 }
 
@@ -84,9 +91,4 @@ export function destroyStore({ live, slots, spare }: KvStore): void {
 export function destroyCaches(caches: KvCaches): void {
   for (const { buffer } of caches.values()) buffer.destroy();
   caches.clear();
-}
-
-/** Bytes of one head's values at one position. */
-function positionBytes({ shape, kvType }: CachePlan): number {
-  return shape.paddedHeadDim * (kvType === 'float16' ? 2 : 4);
 }

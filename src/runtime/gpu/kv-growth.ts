@@ -11,14 +11,15 @@
  * the content and the room that it had (should the device refuse what it has just granted, some layers are longer than they
  * need to be, and the next growth finds them so).
  */
+import { countCacheBytes, largestCacheBytes } from '../../base/cache-layout.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { GrowthRequest, GrowthResult } from '../decoder.ts';
 import { alignSize, bufferUsage, catchRefusal } from './allocation.ts';
 import { largestBinding } from './buffers.ts';
 import type { GpuBuffers } from './buffers.ts';
 import { toGpuError } from './errors.ts';
-import { copyHeads, createCache, createCaches, createSpare, destroyCaches, kvBufferBytes } from './kv-caches.ts';
-import type { KvBuffer, KvCaches } from './kv-caches.ts';
+import { copyPositions, createCache, createCaches, createSpare, destroyCaches } from './kv-caches.ts';
+import type { KvBuffer, KvCaches, SpareBuffer } from './kv-caches.ts';
 import type { GpuContext } from './device.ts';
 import { deviceLost } from '../ort/runtime-errors.ts';
 
@@ -86,9 +87,12 @@ async function findRoom(
   const runtimeBytes = gpu.ledger.totals().liveBytesByPurpose.runtime;
   const activationBytes = Math.max(0, current.costs.activationBytes - runtimeBytes);
   for (const plan of plans) {
-    const pieceBytes = alignSize(kvBufferBytes(plan));
+    const pieceBytes = alignSize(largestCacheBytes(plan.caches, plan.contextTokens));
     const shorter = [...kv.live.values()].filter(({ tokens }) => tokens < plan.contextTokens);
-    const cacheBytes = shorter.reduce((sum, { buffer }) => sum + pieceBytes - buffer.size, pieceBytes);
+    const cacheBytes = shorter.reduce(
+      (sum, { spec, buffer }) => sum + alignSize(countCacheBytes(spec, plan.contextTokens)) - buffer.size,
+      pieceBytes,
+    );
     const tableBytes = listTables(plan).reduce((sum, { sizeBytes }) => sum + alignSize(sizeBytes), 0);
     const extra: GPUBuffer[] = [];
     const allowance: GPUBuffer[] = [];
@@ -147,9 +151,9 @@ async function growSlots(
   slots: GrowthRequest['slots'],
 ): Promise<void> {
   if (slots.length === 0) return;
-  let spare: KvBuffer | null = null;
+  let spare: SpareBuffer | null = null;
   const refusal = await catchRefusal(gpu.device, () => (spare = createSpare(plan, gpu.ledger)));
-  const unused = refusal === null ? kv.spare : (spare as KvBuffer | null);
+  const unused = refusal === null ? kv.spare : (spare as SpareBuffer | null);
   if (refusal === null) kv.spare = spare;
   unused?.buffer.destroy();
   if (refusal !== null) return;
@@ -166,14 +170,14 @@ async function growCaches(gpu: GpuContext, plan: LoadPlan, caches: KvCaches, tok
   for (const [name, old] of caches) {
     if (old.tokens >= plan.contextTokens) continue;
     let made: KvBuffer | null = null;
-    const refusal = await catchRefusal(device, () => (made = createCache(plan, ledger, name)));
+    const refusal = await catchRefusal(device, () => (made = createCache(old.spec, plan.contextTokens, ledger)));
     const longer = made as KvBuffer | null; // assigned in a callback, which TypeScript does not follow
     if (refusal !== null || longer === null) {
       longer?.buffer.destroy();
       return false;
     }
     const encoder = device.createCommandEncoder({ label: 'grow the KV cache' });
-    copyHeads(plan, encoder, old, longer, tokens);
+    copyPositions(old.spec, encoder, old, longer, tokens);
     device.queue.submit([encoder.finish()]);
     caches.set(name, longer);
     old.buffer.destroy(); // the GPU keeps it until the copy is done

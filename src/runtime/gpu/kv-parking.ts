@@ -7,13 +7,12 @@
  * binding.
  */
 import { assert } from '../../base/assert.ts';
-import type { LoadPlan } from '../../contract/plan.ts';
 import type { KvParking } from '../decoder.ts';
-import { copyHeads, countRoom } from './kv-caches.ts';
+import { copyPositions, countRoom } from './kv-caches.ts';
 import type { KvBuffer, KvStore } from './kv-caches.ts';
 
 /** See the file's header. */
-export function createGpuKvParking(device: GPUDevice, plan: LoadPlan, store: KvStore): KvParking {
+export function createGpuKvParking(device: GPUDevice, store: KvStore): KvParking {
   const forEach = (slot: number, work: (live: KvBuffer, parked: KvBuffer) => void): void => {
     for (const [name, parked] of store.slots[slot] ?? []) {
       const live = store.live.get(name);
@@ -26,7 +25,7 @@ export function createGpuKvParking(device: GPUDevice, plan: LoadPlan, store: KvS
     roomOf: (slot) => countRoom(store.slots[slot]),
     park(slot, tokens) {
       const encoder = device.createCommandEncoder({ label: 'park a conversation' });
-      forEach(slot, (live, parked) => copyHeads(plan, encoder, live, parked, tokens));
+      forEach(slot, (live, parked) => copyPositions(live.spec, encoder, live, parked, tokens));
       device.queue.submit([encoder.finish()]);
     },
     swap(slot, liveTokens, parkedTokens) {
@@ -34,9 +33,9 @@ export function createGpuKvParking(device: GPUDevice, plan: LoadPlan, store: KvS
       assert(spare, 'where conversations are parked there is a spare');
       const encoder = device.createCommandEncoder({ label: 'swap conversations' });
       forEach(slot, (live, parked) => {
-        copyHeads(plan, encoder, parked, spare, parkedTokens);
-        copyHeads(plan, encoder, live, parked, liveTokens);
-        copyHeads(plan, encoder, spare, live, parkedTokens);
+        copyPositions(live.spec, encoder, parked, spare, parkedTokens);
+        copyPositions(live.spec, encoder, live, parked, liveTokens);
+        copyPositions(live.spec, encoder, spare, live, parkedTokens);
       });
       device.queue.submit([encoder.finish()]);
     },

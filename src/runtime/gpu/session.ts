@@ -2,8 +2,7 @@
  * A session on the device: needs a graph and the device, no buffer of the model.
  */
 import type { InferenceSession } from 'onnxruntime-web';
-import type { DecoderShape } from '../../contract/plan.ts';
-import { listCacheNames } from '../decoder.ts';
+import type { CacheSpec } from '../../contract/caches.ts';
 import { toGpuError } from './errors.ts';
 import type { GpuContext } from './device.ts';
 import type { Ort } from '../ort/onnxruntime.ts';
@@ -15,19 +14,20 @@ export type GpuSession = InferenceSession;
 export interface GpuSessionParts {
   readonly ort: Ort;
   readonly gpu: GpuContext;
-  /** As many layers as the graph has. */
-  readonly shape: DecoderShape;
+  /** Of the whole model; those that the graph has no output for are passed over. */
+  readonly caches: readonly CacheSpec[];
   readonly graph: Uint8Array<ArrayBuffer>;
 }
 
-/** Keys and values stay on the device. `what` is said of a failure. @throws LoadError `runtime_failed`, `device_lost`, `out_of_memory` */
-export async function createGpuSession({ ort, gpu, shape, graph }: GpuSessionParts, what: string): Promise<GpuSession> {
+/** What the model keeps stays on the device. `what` is said of a failure. @throws LoadError `runtime_failed`, `device_lost`, `out_of_memory` */
+export async function createGpuSession(
+  { ort, gpu, caches, graph }: GpuSessionParts,
+  what: string,
+): Promise<GpuSession> {
   try {
     return await ort.InferenceSession.create(graph, {
       executionProviders: [{ name: 'webgpu', device: gpu.device }],
-      preferredOutputLocation: Object.fromEntries(
-        listCacheNames(shape).map(({ present }) => [present, 'gpu-buffer' as const]),
-      ),
+      preferredOutputLocation: Object.fromEntries(caches.map(({ present }) => [present, 'gpu-buffer' as const])),
     });
   } catch (error) {
     throw await toGpuError(error, `creating the session of ${what}`, gpu);

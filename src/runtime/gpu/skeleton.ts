@@ -5,8 +5,7 @@
  * belong to the device's context, and go with its last session). Out: {@link GpuSkeleton}. Guarantees: what it computes is
  * never used, and leaves no trace in the KV cache.
  */
-import type { LoadPlan } from '../../contract/plan.ts';
-import { GRAPH_IO } from '../decoder.ts';
+import { GRAPH_IO } from '../../contract/graph-io.ts';
 import { bindModel } from './bindings.ts';
 import type { GpuDecoderParts } from './decoder-parts.ts';
 import { checkGpu, toGpuError } from './errors.ts';
@@ -23,9 +22,8 @@ export interface GpuSkeleton {
 
 /** `parts.plan` is the whole model's, `parts.graph` the graph of its first layer alone. @throws LoadError `runtime_failed` */
 export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuDecoderParts): Promise<GpuSkeleton> {
-  const first = toOneLayer(plan);
-  const bound = bindModel(ort, first, buffers);
-  const session = await createGpuSession({ ort, gpu, shape: first.shape, graph }, 'the skeleton');
+  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'the skeleton');
+  const bound = bindModel(ort, plan, buffers, session);
   const run = async (tokenCount: number): Promise<void> => {
     const feeds = {
       ...bound.feeds,
@@ -54,15 +52,5 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
       gpu.device.queue.submit([encoder.finish()]);
       await session.release();
     },
-  };
-}
-
-/** The plan of a model that ends after its first layer. */
-export function toOneLayer(plan: LoadPlan): LoadPlan {
-  const laterLayer = /^layers\.[1-9]/u;
-  return {
-    ...plan,
-    shape: { ...plan.shape, layerCount: 1 },
-    graphTensors: plan.graphTensors.filter(({ name }) => !laterLayer.test(name)),
   };
 }

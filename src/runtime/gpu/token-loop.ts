@@ -17,7 +17,7 @@ import type { InferenceSession, Tensor } from 'onnxruntime-web';
 import { cleanUpAfter } from '../../base/clean-up.ts';
 import { compareValues } from '../../base/compare-values.ts';
 import { LoadError } from '../../contract/errors.ts';
-import { GRAPH_IO } from '../decoder.ts';
+import { GRAPH_IO } from '../../contract/graph-io.ts';
 import type { ChoiceRule, ChoiceStep, TokenLoop } from '../decoder.ts';
 import type { BoundModel } from './bindings.ts';
 import type { GpuDecoderParts } from './decoder-parts.ts';
@@ -140,7 +140,7 @@ export class GpuTokenLoop implements TokenLoop {
 
   async #createBench(): Promise<Bench> {
     const { ort, gpu, plan } = this.#parts;
-    const { vocabSize } = plan.shape;
+    const { vocabSize } = plan.sizes;
     const step = {
       logits: this.#makeBuffer('logits', vocabSize * 4),
       inputIds: this.#makeBuffer('input ids', 8),

@@ -92,8 +92,8 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
   const graph = findBlueprint({ model_type: plan.shape.modelType }).buildGraph({
     shape: plan.shape,
     weights: plan.weights,
-    graphTensors: plan.graphTensors,
-    kvType: plan.kvType,
+    caches: plan.caches,
+    activationType: plan.activationType,
     binding: 'inputs',
     layers: { start: 0, end: plan.shape.layerCount },
   });
@@ -103,7 +103,7 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
   const buffers = await reserveGpuBuffers(plan, gpu);
   for (const [name, bytes] of weights) await buffers.write(name, 0, bytes);
   await buffers.flush();
-  const session = await createGpuSession({ ort, gpu, shape: plan.shape, graph }, 'the model');
+  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'the model');
   const inner = createGpuDecoder({ ort, gpu, plan, graph, session, buffers, resizing: RESIZING });
   const decoder = new CachedDecoder(inner);
   const never = new AbortController().signal;

@@ -10,7 +10,9 @@ import type { InferenceSession, Tensor } from 'onnxruntime-web';
 import type { LoadPlan } from '../../../src/contract/plan.ts';
 import { ModelProtoSchema, TensorProto_DataLocation } from '../../../src/onnx/generated/onnx_pb.js';
 import { ONNX_TYPE } from '../../../src/onnx/graph-builder.ts';
-import { GRAPH_IO, listCacheNames } from '../../../src/runtime/decoder.ts';
+import { listGraphTensors } from '../../../src/base/weight-tensors.ts';
+import { GRAPH_IO } from '../../../src/contract/graph-io.ts';
+import { makeEmptyCache } from '../../../src/runtime/ort/cache-tensor.ts';
 import type { Ort } from '../../../src/runtime/ort/onnxruntime.ts';
 
 /** What transformers.js takes for a session. */
@@ -20,7 +22,7 @@ export async function createPeerSession(
   graph: Uint8Array<ArrayBuffer>,
   weights: ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
 ) {
-  const caches = listCacheNames(plan.shape);
+  const { caches } = plan;
   const session = await ort.InferenceSession.create(toInitializers(graph, plan), {
     executionProviders: ['webgpu'],
     externalData: [...weights].map(([path, data]) => ({ path, data })),
@@ -31,9 +33,9 @@ export async function createPeerSession(
     inputNames,
     outputNames: session.outputNames,
     inputMetadata: session.inputMetadata.filter(({ name }) => inputNames.includes(name)),
-    config: { dtype: 'fp32', device: 'webgpu', kv_cache_dtype: plan.kvType },
+    config: { dtype: 'fp32', device: 'webgpu', kv_cache_dtype: plan.activationType },
     async run(feeds: Record<string, Tensor>): Promise<InferenceSession.ReturnType> {
-      const past = feeds[GRAPH_IO.pastKey(0)]?.dims[2] ?? 0;
+      const past = feeds[caches[0]?.past ?? '']?.dims[2] ?? 0;
       const total = past + (feeds[GRAPH_IO.inputIds]?.dims[1] ?? 0);
       const outputs = await session.run({
         ...feeds,
@@ -46,10 +48,8 @@ export async function createPeerSession(
     },
     /** A prompt into an empty cache; resolves when its logits are in JavaScript. */
     async prefill(ids: readonly number[]): Promise<void> {
-      const { kvHeadCount, paddedHeadDim } = plan.shape;
-      const empty = new ort.Tensor('float32', new Float32Array(), [1, kvHeadCount, 0, paddedHeadDim]);
       const outputs = await session.run({
-        ...Object.fromEntries(caches.map(({ past }) => [past, empty])),
+        ...Object.fromEntries(caches.map((spec) => [spec.past, makeEmptyCache(ort, spec)])),
         [GRAPH_IO.inputIds]: new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
         [GRAPH_IO.seqlensK]: new ort.Tensor('int32', Int32Array.of(ids.length - 1), [1]),
         [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(ids.length), [1]),
@@ -61,10 +61,10 @@ export async function createPeerSession(
 }
 
 /** The same graph, its weight inputs declared as initializers in external data. */
-function toInitializers(graph: Uint8Array<ArrayBuffer>, { graphTensors, weights }: LoadPlan): Uint8Array<ArrayBuffer> {
+function toInitializers(graph: Uint8Array<ArrayBuffer>, { weights }: LoadPlan): Uint8Array<ArrayBuffer> {
   const model = fromBinary(ModelProtoSchema, graph);
   if (!model.graph) throw new Error('a model has a graph');
-  const tensors = new Map(graphTensors.map((tensor) => [tensor.name, tensor]));
+  const tensors = new Map(listGraphTensors(weights).map((tensor) => [tensor.name, tensor]));
   const sizes = new Map(weights.flatMap(({ buffers }) => buffers.map(({ name, sizeBytes }) => [name, sizeBytes])));
   for (const { name } of model.graph.input) {
     const tensor = tensors.get(name);

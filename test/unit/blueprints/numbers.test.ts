@@ -40,7 +40,7 @@ async function withRunner(
   }
   const layers = { start: 0, end: shape.layerCount };
   const graph = blueprint.buildGraph({ shape, ...plan, binding, layers });
-  const runner = await createRunner({ shape, plan, buffers, model: graph, binding, capacity });
+  const runner = await createRunner({ plan, buffers, model: graph, binding, capacity });
   try {
     await work(runner);
   } finally {

@@ -21,11 +21,15 @@ describe('AlignedWriter', () => {
         const paddedSize = Math.ceil(size / 4) * 4;
         const got = new Uint8Array(paddedSize).fill(0xcc);
         const writesPerByte = new Uint8Array(paddedSize);
-        const writer = new AlignedWriter([{ name: 'b', type: 'uint8', sizeBytes: size }], (_, offset, bytes) => {
-          expect([offset % 4, bytes.length % 4]).toEqual([0, 0]);
-          got.set(bytes, offset);
-          for (let i = 0; i < bytes.length; i++) writesPerByte[offset + i] = (writesPerByte[offset + i] as number) + 1;
-        });
+        const writer = new AlignedWriter(
+          [{ role: 'blocks', name: 'b', type: 'uint8', sizeBytes: size }],
+          (_, offset, bytes) => {
+            expect([offset % 4, bytes.length % 4]).toEqual([0, 0]);
+            got.set(bytes, offset);
+            for (let i = 0; i < bytes.length; i++)
+              writesPerByte[offset + i] = (writesPerByte[offset + i] as number) + 1;
+          },
+        );
         for (const { start, end } of pieces)
           await writer.write({ buffer: 'b', offset: start, bytes: content(start, end) });
         writer.assertComplete();
@@ -39,7 +43,10 @@ describe('AlignedWriter', () => {
     await fc.assert(
       fc.asyncProperty(cutUp, fc.nat(), async ({ size, pieces }, pick) => {
         const write = async (list: typeof pieces): Promise<void> => {
-          const writer = new AlignedWriter([{ name: 'b', type: 'uint8', sizeBytes: size }], () => undefined);
+          const writer = new AlignedWriter(
+            [{ role: 'blocks', name: 'b', type: 'uint8', sizeBytes: size }],
+            () => undefined,
+          );
           for (const { start, end } of list) {
             await writer.write({ buffer: 'b', offset: start, bytes: content(start, end) });
           }

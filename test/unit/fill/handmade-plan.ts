@@ -3,6 +3,7 @@
  */
 import type {
   DecoderShape,
+  GraphTensor,
   PlannedWeight,
   SourceDtype,
   TensorSource,
@@ -80,7 +81,11 @@ export function makePlan(weights: readonly HandmadeWeight[], dtype: Exclude<Sour
         ...(['cos', 'sin'] as const).map((kind): PlannedWeight => ({
           ...table,
           name: `rotary.${kind}`,
-          buffers: [{ name: `rotary.${kind}`, type: 'float32', sizeBytes: CONTEXT_TOKENS * 3 * 4 }],
+          buffers: [{ role: 'values', name: `rotary.${kind}`, type: 'float32', sizeBytes: CONTEXT_TOKENS * 3 * 4 }],
+          tensors: {
+            values: { name: `rotary.${kind}`, type: 'float32', dims: [CONTEXT_TOKENS, 3], buffer: `rotary.${kind}` },
+          },
+          layer: null,
           computed: `rotary-${kind}`,
           part: null,
         })),
@@ -91,6 +96,8 @@ export function makePlan(weights: readonly HandmadeWeight[], dtype: Exclude<Sour
           encoding: weight.encoding,
           sources: weight.sources.map(({ tensor }) => sources.get(tensor) as TensorSource),
           buffers: listBuffers(weight),
+          tensors: listTensors(weight),
+          layer: null,
           computed: null,
           part: null,
         })),
@@ -100,13 +107,25 @@ export function makePlan(weights: readonly HandmadeWeight[], dtype: Exclude<Sour
 }
 
 function listBuffers({ name, rows, cols, encoding, scaleType = 'float32' }: HandmadeWeight): PlannedWeight['buffers'] {
-  if (encoding === 'f32') return [{ name, type: 'float32', sizeBytes: rows * cols * 4 }];
-  if (encoding === 'f16') return [{ name, type: 'float16', sizeBytes: rows * cols * 2 }];
+  if (encoding === 'f32') return [{ role: 'values', name, type: 'float32', sizeBytes: rows * cols * 4 }];
+  if (encoding === 'f16') return [{ role: 'values', name, type: 'float16', sizeBytes: rows * cols * 2 }];
   const blockCount = rows * Math.ceil(cols / 32);
   return [
-    { name: `${name}.blocks`, type: 'uint8', sizeBytes: blockCount * (encoding === 'q8' ? 32 : 16) },
-    { name: `${name}.scales`, type: scaleType, sizeBytes: blockCount * (scaleType === 'float16' ? 2 : 4) },
+    { role: 'blocks', name: `${name}.blocks`, type: 'uint8', sizeBytes: blockCount * (encoding === 'q8' ? 32 : 16) },
+    {
+      role: 'scales',
+      name: `${name}.scales`,
+      type: scaleType,
+      sizeBytes: blockCount * (scaleType === 'float16' ? 2 : 4),
+    },
   ];
+}
+
+/** As a tied embedding: the blocks are read twice. */
+function listTensors(weight: HandmadeWeight): PlannedWeight['tensors'] {
+  const [first, second] = listBuffers(weight).map(({ name, type }) => ({ name, type, dims: [], buffer: name }));
+  if (!first || !second) return { values: first as GraphTensor };
+  return { blocks: first, gather: { ...first, name: `${weight.name}.gather` }, scales: second };
 }
 
 export const computeRotary = (): { cos: Float32Array; sin: Float32Array } => ({

@@ -2,7 +2,6 @@
  * Weights that lie in memory until the runtime asks: as WebAssembly's other way makes them, each as often as it is asked for.
  */
 import { describe, expect, it } from 'vitest';
-import type { GraphTensor } from '../../../src/contract/plan.ts';
 import { createBufferMaker } from '../../../src/pipeline/fill/encode-whole.ts';
 import { fillWeights } from '../../../src/pipeline/fill/fill.ts';
 import { listReadEnds } from '../../../src/pipeline/fill/row-blocks.ts';
@@ -14,13 +13,9 @@ const made = makePlan([
   { name: 'half', rows: 3, cols: 5, encoding: 'f16', sources: [{ tensor: 'half', shape: [3, 5] }] },
 ]);
 const buffers = made.plan.weights.flatMap((weight) => weight.buffers);
-/** A tensor over each buffer, and a second one over the quantised blocks. */
-const graphTensors: GraphTensor[] = [...buffers, ...buffers.filter(({ name }) => name === 'tied.blocks')].map(
-  ({ name, type }, index) => ({ name: `tensor${index}`, type, dims: [], buffer: name }),
-);
 
 async function fill(): Promise<WeightMemory> {
-  const memory = new WeightMemory({ weights: made.plan.weights, graphTensors });
+  const memory = new WeightMemory(made.plan);
   await fillWeights({
     plan: made.plan,
     read: (file, start, end) => Promise.resolve(made.files.get(file)?.subarray(start, end) ?? new Uint8Array()),

@@ -1,3 +1,4 @@
+import { listDecoderCaches } from '../../../src/blueprints/decoder-caches.ts';
 import { describe, expect, it } from 'vitest';
 import type { DecoderShape, Device, Dtype } from '../../../src/contract/plan.ts';
 import { chooseContext } from '../../../src/pipeline/plan/choose-context.ts';
@@ -52,8 +53,10 @@ const sizing = (
         cols: 1024,
         sources: [],
         computed: null,
+        layer: null,
       },
     ],
+    listCaches: listDecoderCaches,
   };
   return (dtype: Dtype) => sizeModel(input, device, dtype);
 };

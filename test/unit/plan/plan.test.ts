@@ -1,5 +1,6 @@
+import { listGraphTensors } from '../../../src/base/weight-tensors.ts';
 import { describe, expect, it } from 'vitest';
-import type { Dtype, LoadPlan } from '../../../src/contract/plan.ts';
+import type { GraphTensor, Dtype, LoadPlan } from '../../../src/contract/plan.ts';
 import type { PlanInput } from '../../../src/pipeline/plan/plan.ts';
 import { summarizePlan } from '../../../src/pipeline/plan/summary.ts';
 import { ADAPTER, errorOf, LLAMA_CONFIG, listTensors, makeRepository, makeSingle, plan } from './made-repository.ts';
@@ -12,14 +13,14 @@ const request = (dtype: Dtype, maxBufferBytes: number | null = null) => ({
 });
 const WITH_F16 = { ...ADAPTER, features: ['shader-f16'] };
 
-function tensorNamed(made: LoadPlan, name: string): LoadPlan['graphTensors'][number] | undefined {
-  return made.graphTensors.find((tensor) => tensor.name === name);
+function tensorNamed(made: LoadPlan, name: string): GraphTensor | undefined {
+  return listGraphTensors(made.weights).find((tensor) => tensor.name === name);
 }
 
 describe('planLoad', () => {
   it('describes a small llama in fp32, every buffer and tensor', async () => {
     const made = await plan(makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG)));
-    expect(made).toMatchObject({ dtype: 'fp32', device: 'webgpu', contextTokens: 512, kvType: 'float32' });
+    expect(made).toMatchObject({ dtype: 'fp32', device: 'webgpu', contextTokens: 512, activationType: 'float32' });
     expect(made.dtypeReason).toMatch(/fp32/);
     expect(tensorNamed(made, 'layers.0.attn.qkv')).toEqual({
       name: 'layers.0.attn.qkv',
@@ -55,7 +56,9 @@ describe('planLoad', () => {
     expect(tensorNamed(made, 'norm')).toMatchObject({ dims: [64], type: 'float32' });
     const buffers = made.weights.flatMap((weight) => weight.buffers);
     expect(new Set(buffers.map(({ name }) => name)).size).toBe(buffers.length);
-    expect(made.graphTensors.every(({ buffer }) => buffers.some(({ name }) => name === buffer))).toBe(true);
+    expect(listGraphTensors(made.weights).every(({ buffer }) => buffers.some(({ name }) => name === buffer))).toBe(
+      true,
+    );
     expect(made.costs.weightBytes).toBe(buffers.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
     expect(made.costs.weightBytes).toBe(made.dtypes.q4.weightBytes);
   });
@@ -69,7 +72,7 @@ describe('planLoad', () => {
       [0, 1].flatMap((l) => [`layers.${l}.attn_norm`, `layers.${l}.mlp_norm`]).concat('norm'),
     );
     expect(new Set(buffers.map(({ type }) => type))).toEqual(new Set(['float32', 'float16', 'uint8']));
-    expect(made.kvType).toBe('float16');
+    expect(made.activationType).toBe('float16');
     expect(made.costs.kvBytesPerToken).toBe(2 * 2 * 2 * 16 * 2);
   });
 
@@ -174,9 +177,9 @@ describe('planLoad', () => {
       plan(repository, { adapter, float16Finding: finding, request: { ...request('fp32'), dtype: 'auto', ...asked } });
 
     it('auto takes the dtype of the same width in float32, and says why', async () => {
-      expect(await on({}, null)).toMatchObject({ dtype: 'q4f16', kvType: 'float16' });
+      expect(await on({}, null)).toMatchObject({ dtype: 'q4f16', activationType: 'float16' });
       const made = await on({});
-      expect(made).toMatchObject({ dtype: 'q4', kvType: 'float32', device: 'webgpu' });
+      expect(made).toMatchObject({ dtype: 'q4', activationType: 'float32', device: 'webgpu' });
       expect(made.dtypeReason).toMatch(
         /q4 takes \d+ MB\. In q4f16 it computes in float16, .* gave wrong values on this GPU \(Logit 3 of a first prompt is NaN\)\.$/u,
       );
@@ -314,7 +317,7 @@ describe('planLoad', () => {
     expect(summary.weightCount).toBe(made.weights.length);
     expect(Object.values(summary.bytesByEncoding).reduce((a, b) => a + b)).toBe(made.costs.weightBytes);
     expect(summary).not.toHaveProperty('weights');
-    expect(summary).not.toHaveProperty('graphTensors');
+    expect(summary).not.toHaveProperty('caches');
   });
 });
 

@@ -4,6 +4,7 @@
  * test/unit/blueprints/numbers.test.ts.
  */
 import { describe, expect, test } from 'vitest';
+import { listGraphTensors } from '../../../src/base/weight-tensors.ts';
 import type { WeightBinding } from '../../../src/blueprints/blueprint.ts';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
 import type { Dtype, LoadPlan } from '../../../src/contract/plan.ts';
@@ -12,13 +13,13 @@ import { createRunner, maxDifference } from '../blueprints/support/run-graph.ts'
 import { CONTEXT, fill, type OnDisk, openModel, planModel } from './model-on-disk.ts';
 
 function buildGraph(planned: LoadPlan, binding: WeightBinding): Uint8Array {
-  const { shape, weights, graphTensors, kvType } = planned;
+  const { shape, weights, caches, activationType } = planned;
   const layers = { start: 0, end: shape.layerCount };
   return findBlueprint({ model_type: shape.modelType }).buildGraph({
     shape,
     weights,
-    graphTensors,
-    kvType,
+    caches,
+    activationType,
     binding,
     layers,
   });
@@ -29,7 +30,6 @@ async function computeLogits(planned: LoadPlan, repository: OnDisk, binding: Wei
   const buffers = await fill(planned, repository);
   const model = buildGraph(planned, binding);
   const runner = await createRunner({
-    shape: planned.shape,
     plan: planned,
     buffers,
     model,
@@ -109,7 +109,7 @@ describe('a split model computes what the whole one does', () => {
     const split = await planModel(tied, 'q8', 8_192);
     expect(countParts(split, 'embed')).toBe(3);
     expect(countParts(split, 'lm_head')).toBe(0);
-    expect(split.graphTensors.filter(({ buffer }) => buffer === 'embed.part2.blocks')).toMatchObject([
+    expect(listGraphTensors(split.weights).filter(({ buffer }) => buffer === 'embed.part2.blocks')).toMatchObject([
       { name: 'embed.part2.blocks', dims: [301 - 2 * 128, 2, 32] },
       { name: 'embed.part2.gather', dims: [301 - 2 * 128, 64] },
     ]);

@@ -3,19 +3,25 @@
  */
 import { computeRotary } from '../../../../src/blueprints/rotary.ts';
 import type { Blueprint, SourceSpec, WeightSpec } from '../../../../src/blueprints/blueprint.ts';
-import type { DecoderShape, Dtype, GraphTensor, PlannedWeight, WeightEncoding } from '../../../../src/contract/plan.ts';
+import type { CacheSpec } from '../../../../src/contract/caches.ts';
+import type {
+  DecoderShape,
+  Dtype,
+  PlannedWeight,
+  WeightEncoding,
+  WeightTensors,
+} from '../../../../src/contract/plan.ts';
 import type { Checkpoint } from './checkpoint.ts';
 
 export interface TestPlan {
   readonly weights: readonly PlannedWeight[];
-  readonly graphTensors: readonly GraphTensor[];
-  readonly kvType: 'float32' | 'float16';
+  readonly caches: readonly CacheSpec[];
+  readonly activationType: 'float32' | 'float16';
 }
 
 export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype, contextTokens: number): TestPlan {
   const half = dtype === 'fp16' || dtype === 'q4f16';
   const weights: PlannedWeight[] = [];
-  const graphTensors: GraphTensor[] = [];
   for (const spec of blueprint.listWeights(shape, contextTokens)) {
     const encoding = chooseEncoding(spec, dtype);
     const { name, rows, cols } = spec;
@@ -23,40 +29,43 @@ export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype
     const float = isNarrow ? 'float16' : 'float32';
     const floatBytes = isNarrow ? 2 : 4;
     if (encoding === 'f32' || encoding === 'f16') {
-      const buffer = { name, type: float, sizeBytes: rows * cols * floatBytes } as const;
-      weights.push({ ...spec, sources: [], encoding, buffers: [buffer], part: null });
+      const buffer = { role: 'values', name, type: float, sizeBytes: rows * cols * floatBytes } as const;
       const isVector = spec.role === 'norm' || spec.role === 'bias';
-      graphTensors.push({ name, type: float, dims: isVector ? [cols] : [rows, cols], buffer: name });
+      const tensors = { values: { name, type: float, dims: isVector ? [cols] : [rows, cols], buffer: name } } as const;
+      weights.push({ ...spec, sources: [], encoding, buffers: [buffer], tensors, part: null });
       continue;
     }
     const blockBytes = encoding === 'q8' ? 32 : 16;
     const blockCount = Math.ceil(cols / 32);
     const blocks = `${name}.blocks`;
     const scales = `${name}.scales`;
+    const isLookedUp = spec.role === 'embedding' || spec.role === 'tiedEmbedding';
+    const forProduct = { name: blocks, type: 'uint8', dims: [rows, blockCount, blockBytes], buffer: blocks } as const;
+    const forLookUp = {
+      name: `${name}.gather`,
+      type: 'uint8',
+      dims: [rows, blockCount * blockBytes],
+      buffer: blocks,
+    } as const;
+    const tensors: WeightTensors = {
+      blocks: spec.role === 'embedding' ? null : forProduct,
+      gather: isLookedUp ? forLookUp : null,
+      scales: { name: scales, type: float, dims: [rows, blockCount], buffer: scales },
+    };
     weights.push({
       ...spec,
       sources: [],
       encoding,
       buffers: [
-        { name: blocks, type: 'uint8', sizeBytes: rows * blockCount * blockBytes },
-        { name: scales, type: float, sizeBytes: rows * blockCount * floatBytes },
+        { role: 'blocks', name: blocks, type: 'uint8', sizeBytes: rows * blockCount * blockBytes },
+        { role: 'scales', name: scales, type: float, sizeBytes: rows * blockCount * floatBytes },
       ],
+      tensors,
       part: null,
     });
-    if (spec.role !== 'embedding') {
-      graphTensors.push({ name: blocks, type: 'uint8', dims: [rows, blockCount, blockBytes], buffer: blocks });
-    }
-    if (spec.role === 'embedding' || spec.role === 'tiedEmbedding') {
-      graphTensors.push({
-        name: `${name}.gather`,
-        type: 'uint8',
-        dims: [rows, blockCount * blockBytes],
-        buffer: blocks,
-      });
-    }
-    graphTensors.push({ name: scales, type: float, dims: [rows, blockCount], buffer: scales });
   }
-  return { weights, graphTensors, kvType: half ? 'float16' : 'float32' };
+  const activationType = half ? 'float16' : 'float32';
+  return { weights, activationType, caches: blueprint.listCaches(shape, activationType) };
 }
 
 /** The bytes of every buffer; `dequantised` gives what quantised weights stand for, by weight name. */

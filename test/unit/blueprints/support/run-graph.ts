@@ -2,7 +2,7 @@
  * Runs a graph on onnxruntime-web's CPU provider in Node: prefill, decode, with a growing or a static KV cache.
  */
 import * as ort from 'onnxruntime-web';
-import type { DecoderShape } from '../../../../src/contract/plan.ts';
+import { listGraphTensors } from '../../../../src/base/weight-tensors.ts';
 import type { TestPlan } from './plan.ts';
 import { halfToNumber } from './checkpoint.ts';
 
@@ -15,7 +15,6 @@ export interface Runner {
 }
 
 export interface RunnerOptions {
-  readonly shape: DecoderShape;
   readonly plan: TestPlan;
   readonly buffers: ReadonlyMap<string, Uint8Array>;
   readonly model: Uint8Array;
@@ -25,7 +24,7 @@ export interface RunnerOptions {
 }
 
 export async function createRunner(options: RunnerOptions): Promise<Runner> {
-  const { shape, plan, buffers, binding, capacity } = options;
+  const { plan, buffers, binding, capacity } = options;
   ort.env.wasm.numThreads = 1;
   ort.env.logLevel = 'error';
   const session = await ort.InferenceSession.create(options.model, {
@@ -35,12 +34,12 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
   });
   const weights: Record<string, ort.Tensor> = {};
   if (binding === 'inputs') {
-    for (const { name, type, dims, buffer } of plan.graphTensors) {
+    for (const { name, type, dims, buffer } of listGraphTensors(plan.weights)) {
       if (session.inputNames.includes(name)) weights[name] = toTensor(type, buffers.get(buffer) as Uint8Array, dims);
     }
   }
   let past = 0;
-  let cache = emptyCache(shape, plan.kvType, capacity ?? 0);
+  let cache = emptyCache(plan.caches, capacity ?? 0);
   return {
     async run(ids) {
       const total = past + ids.length;
@@ -62,25 +61,20 @@ export async function createRunner(options: RunnerOptions): Promise<Runner> {
     },
     reset() {
       past = 0;
-      cache = emptyCache(shape, plan.kvType, capacity ?? 0);
+      cache = emptyCache(plan.caches, capacity ?? 0);
     },
     release: () => session.release(),
   };
 }
 
-function emptyCache(shape: DecoderShape, type: 'float32' | 'float16', capacity: number): Record<string, ort.Tensor> {
-  const dims = [1, shape.kvHeadCount, capacity, shape.paddedHeadDim];
-  const size = dims.reduce((product, dim) => product * dim, 1);
-  const make = () =>
-    type === 'float32'
-      ? new ort.Tensor('float32', new Float32Array(size), dims)
-      : toTensor('float16', new Uint8Array(size * 2), dims);
+function emptyCache(caches: TestPlan['caches'], capacity: number): Record<string, ort.Tensor> {
   return Object.fromEntries(
-    Array.from({ length: shape.layerCount }, (_, layer) => [
-      [`past_key_values.${layer}.key`, make()],
-      [`past_key_values.${layer}.value`, make()],
-    ]).flat(),
-  ) as Record<string, ort.Tensor>;
+    caches.map(({ past, type, dims }) => {
+      const whole = dims.map((dim) => dim ?? capacity);
+      const size = whole.reduce((product, dim) => product * dim, 1);
+      return [past, toTensor(type, new Uint8Array(size * (type === 'float16' ? 2 : 4)), whole)];
+    }),
+  );
 }
 
 function toTensor(type: string, bytes: Uint8Array, dims: readonly number[]): ort.Tensor {
