@@ -15,7 +15,7 @@ import { registerRoute } from 'workbox-routing';
 import { CacheFirst, NetworkFirst } from 'workbox-strategies';
 import { freshCacheName, NO_ISOLATION, runtimeCacheName, STALE_HEADER } from '../src/contract/offline.ts';
 import type { OfflineRequest, TakeOverAnswer } from '../src/contract/offline.ts';
-import { workerLifeLock } from '../src/contract/worker-api.ts';
+import { MODEL_WORKER_PREFIX } from '../src/contract/worker-api.ts';
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -92,7 +92,7 @@ async function isModelAlive(): Promise<boolean> {
   const deadline = performance.now() + LOCKS_PATIENCE_MS;
   for (;;) {
     const { held = [] } = await navigator.locks.query();
-    if (!held.some(({ name }) => name?.startsWith(workerLifeLock('')))) return false;
+    if (!held.some(({ name }) => name?.startsWith(MODEL_WORKER_PREFIX))) return false;
     if (performance.now() > deadline) return true;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -1,9 +1,7 @@
 /**
  * Composition root of the hash worker, which the fetch worker starts: hashing beside writing.
  */
-import { expose } from 'comlink';
-import { installErrorTransfer } from '../src/base/comlink-errors.ts';
+import { answerLink } from '../src/base/linked-worker.ts';
 import { HashEngine } from '../src/store/file-hasher.ts';
 
-installErrorTransfer();
-expose(new HashEngine());
+answerLink(() => new HashEngine());

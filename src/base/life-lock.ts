@@ -5,6 +5,9 @@
  * browser gives it to whoever waits for it as soon as the worker is gone.
  */
 
+/** What the worker posts once it holds its lock: before that, a wait for the lock would be over at once. */
+export const LIFE_LOCK_HELD = 'firstlight:life-lock-held';
+
 /**
  * The worker's side: resolves when the lock is held; false where the browser gives the page no locks (site data is blocked, or no
  * https): then only error events tell.

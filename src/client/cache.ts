@@ -6,6 +6,7 @@
  * that a slip never selects more than was meant.
  */
 import * as Comlink from 'comlink';
+import type { WorkerLink } from '../base/worker-link.ts';
 import type {
   CacheEntry,
   CacheRemoval,
@@ -15,9 +16,9 @@ import type {
   VerifyResult,
 } from '../contract/cache.ts';
 import { LoadError } from '../contract/errors.ts';
+import type { ModelWorkerApi } from '../contract/worker-api.ts';
 import { checkSecure } from './environment.ts';
 import { toPageCallback } from './page-callback.ts';
-import type { WorkerLink } from './worker-link.ts';
 
 /** Options of {@link ModelCache.prune}. */
 export interface PruneOptions {
@@ -75,7 +76,9 @@ export interface ModelCache {
 }
 
 /** @internal `using` runs work on the loader's worker. */
-export function createModelCache(using: <T>(work: (worker: WorkerLink) => Promise<T>) => Promise<T>): ModelCache {
+export function createModelCache(
+  using: <T>(work: (worker: WorkerLink<ModelWorkerApi>) => Promise<T>) => Promise<T>,
+): ModelCache {
   return {
     list: () => using((worker) => worker.call((api) => api.cacheList())),
     usage: () => using((worker) => worker.call((api) => api.cacheUsage())),

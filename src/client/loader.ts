@@ -6,6 +6,7 @@
  * models cannot be loaded, its calls say why.
  */
 import * as Comlink from 'comlink';
+import { WorkerLink } from '../base/worker-link.ts';
 import { LoadError } from '../contract/errors.ts';
 import type {
   AdapterInfo,
@@ -17,7 +18,7 @@ import type {
 } from '../contract/load.ts';
 import { DEFAULT_ENDPOINT } from '../contract/model-name.ts';
 import type { LoadPlan } from '../contract/plan.ts';
-import type { BundledModel, SourceConfig } from '../contract/worker-api.ts';
+import type { BundledModel, ModelWorkerApi, SourceConfig } from '../contract/worker-api.ts';
 import { createModelCache } from './cache.ts';
 import type { ModelCache } from './cache.ts';
 import { baseAddress, countTouchPoints, checkEnvironment, toFetchable } from './environment.ts';
@@ -27,11 +28,12 @@ import type { ModelSource } from './model-source.ts';
 import { createModel } from './model.ts';
 import type { Model } from './model.ts';
 import { toPageCallback } from './page-callback.ts';
-import { startModelWorker } from './start-model-worker.ts';
+import { MODEL_WORKER } from './start-model-worker.ts';
 import { StateFeed } from './state-feed.ts';
-import { WorkerLink } from './worker-link.ts';
 
 export type { Model };
+
+type ModelLink = WorkerLink<ModelWorkerApi>;
 
 /** Where a loader takes models from. */
 export interface LoaderOptions {
@@ -130,20 +132,20 @@ export interface Loader {
 /** Makes a {@link Loader}. Nothing happens until its first call. @throws LoadError `invalid_argument` */
 export function createLoader(options: LoaderOptions = {}): Loader {
   const source = toSourceConfig(options);
-  let link: WorkerLink | null = null;
+  let link: ModelLink | null = null;
   let disposed = false;
 
   /** The worker of now: another one where there is none yet, or none any more. */
-  const connect = (): WorkerLink => {
+  const connect = (): ModelLink => {
     if (disposed) throw new LoadError('disposed', { message: 'Make a new loader with createLoader().' });
-    if (link === null || link.hasEnded) {
+    if (link === null || link.ended) {
       checkEnvironment();
-      link = new WorkerLink(startModelWorker);
+      link = WorkerLink.start<ModelWorkerApi>(MODEL_WORKER);
     }
     return link;
   };
   /** Runs `work` on the worker, which lives at least as long as the call. */
-  const using = async <T>(work: (worker: WorkerLink) => Promise<T>): Promise<T> => {
+  const using = async <T>(work: (worker: ModelLink) => Promise<T>): Promise<T> => {
     const worker = connect();
     const letGo = worker.hold();
     try {
@@ -186,7 +188,7 @@ export function createLoader(options: LoaderOptions = {}): Loader {
     bundled: () => using((worker) => worker.call((api, id) => api.bundled(id, source))),
     dispose() {
       disposed = true;
-      link?.terminate(new LoadError('disposed'));
+      link?.end(new LoadError('disposed'));
       return Promise.resolve();
     },
   };

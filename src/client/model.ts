@@ -2,16 +2,16 @@
  * A loaded model, as the page holds it.
  */
 import * as Comlink from 'comlink';
+import type { WorkerLink } from '../base/worker-link.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
 import type { LoadReport, ModelInfo } from '../contract/load.ts';
 import type { MemoryUse } from '../contract/memory.ts';
 import type { ModelState } from '../contract/model-state.ts';
-import type { LoadedModel } from '../contract/worker-api.ts';
+import type { LoadedModel, ModelWorkerApi } from '../contract/worker-api.ts';
 import { callPage } from './page-callback.ts';
 import type { StateFeed } from './state-feed.ts';
 import { TokenQueue } from './token-queue.ts';
-import type { WorkerLink } from './worker-link.ts';
 
 /** {@link GenerateOptions} and what does not cross to the worker. */
 export interface GenerateCallOptions extends GenerateOptions {
@@ -51,7 +51,12 @@ export interface Model {
 }
 
 /** @internal `letGo` tells the worker that one model fewer needs it. */
-export function createModel(link: WorkerLink, loaded: LoadedModel, states: StateFeed, letGo: () => void): Model {
+export function createModel(
+  link: WorkerLink<ModelWorkerApi>,
+  loaded: LoadedModel,
+  states: StateFeed,
+  letGo: () => void,
+): Model {
   const { handle } = loaded;
   states.begin(loaded);
   let disposing: Promise<void> | null = null;

@@ -91,12 +91,7 @@ export interface ModelWorkerApi extends CacheWorkerApi {
 }
 
 /**
- * The name of the Web Lock that a worker holds for as long as it lives, so that its death is noticed: a worker that crashes
- * or is killed says nothing else.
+ * How the names of model workers begin. Each holds a Web Lock of its name for as long as it lives, so that its death is noticed, and
+ * so that others of this origin (the service worker) see whether there is a model.
  */
-export function workerLifeLock(workerId: string): string {
-  return `firstlight:worker:${workerId}`;
-}
-
-/** What the worker posts once it holds its life lock. */
-export const WORKER_READY = 'firstlight:worker-ready';
+export const MODEL_WORKER_PREFIX = 'firstlight:model-worker:';

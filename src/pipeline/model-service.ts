@@ -6,6 +6,7 @@
  */
 import { releaseProxy } from 'comlink';
 import type { ProxyMethods } from 'comlink';
+import { Operations } from '../base/linked-worker.ts';
 import { checkWasm } from '../base/wasm-support.ts';
 import type {
   CacheEntry,
@@ -39,7 +40,7 @@ import { LastingModel } from './serve/lasting-model.ts';
 
 /** See the file's header. */
 export class ModelService implements ModelWorkerApi {
-  readonly #operations = new Map<OperationId, AbortController>();
+  readonly #operations = new Operations();
   readonly #models = new Map<ModelHandle, { readonly model: LastingModel; readonly states: Delivery<ModelState> }>();
   readonly #cache = new CacheService();
   readonly #environment: Environment;
@@ -54,7 +55,7 @@ export class ModelService implements ModelWorkerApi {
   }
 
   bundled(operation: OperationId, source: SourceConfig): Promise<readonly BundledModel[]> {
-    return this.#run(operation, async (signal) =>
+    return this.#operations.run(operation, async (signal) =>
       source.bundledBaseUrl === null ? [] : listBundledModels(source.bundledBaseUrl, { signal }),
     );
   }
@@ -65,7 +66,7 @@ export class ModelService implements ModelWorkerApi {
     request: LoadRequest,
     onEvent: (event: LoadEvent) => void,
   ): Promise<LoadPlan> {
-    return this.#run(operation, (signal) => {
+    return this.#operations.run(operation, (signal) => {
       const events = new Delivery(onEvent);
       const context = { request, source, signal, environment: this.#environment };
       return planModel(context, events.send).finally(events.settle);
@@ -79,7 +80,7 @@ export class ModelService implements ModelWorkerApi {
     onEvent: (event: LoadEvent) => void,
     onState: (state: ModelState) => void,
   ): Promise<LoadedModel> {
-    return this.#run(operation, async (signal) => {
+    return this.#operations.run(operation, async (signal) => {
       const events = new Delivery(onEvent);
       const states = new Delivery(onState);
       const context = { request, source, signal, environment: this.#environment };
@@ -109,14 +110,14 @@ export class ModelService implements ModelWorkerApi {
     options: GenerateOptions,
     onToken: (token: GeneratedToken) => void,
   ): Promise<GenerateReport> {
-    return this.#run(operation, (signal) => {
+    return this.#operations.run(operation, (signal) => {
       const tokens = new Delivery(onToken);
       return this.#model(model).generate(prompt, options, tokens.send, signal).finally(tokens.settle);
     });
   }
 
   logits(operation: OperationId, model: ModelHandle, prompt: Prompt, options: ChatOptions): Promise<Float32Array> {
-    return this.#run(operation, (signal) => this.#model(model).logits(prompt, options, signal));
+    return this.#operations.run(operation, (signal) => this.#model(model).logits(prompt, options, signal));
   }
 
   async tokenize(model: ModelHandle, prompt: Prompt, options: ChatOptions): Promise<number[]> {
@@ -160,7 +161,7 @@ export class ModelService implements ModelWorkerApi {
     selector: CacheSelector | null,
     onProgress: (progress: VerifyProgress) => void,
   ): Promise<VerifyResult> {
-    return this.#run(operation, async (signal) => {
+    return this.#operations.run(operation, async (signal) => {
       checkWasm(); // what hashes
       const progress = new Delivery(onProgress);
       return this.#cache.verify(selector, signal, progress.send).finally(progress.settle);
@@ -168,7 +169,7 @@ export class ModelService implements ModelWorkerApi {
   }
 
   async cancel(operation: OperationId): Promise<void> {
-    this.#operations.get(operation)?.abort(new DOMException('Cancelled by the page.', 'AbortError'));
+    this.#operations.cancel(operation);
   }
 
   async disposeModel(model: ModelHandle): Promise<void> {
@@ -185,16 +186,6 @@ export class ModelService implements ModelWorkerApi {
     const entry = this.#models.get(handle);
     if (!entry) throw new LoadError('disposed', { stage: 'serve' });
     return entry.model;
-  }
-
-  async #run<T>(operation: OperationId, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const controller = new AbortController();
-    this.#operations.set(operation, controller);
-    try {
-      return await work(controller.signal);
-    } finally {
-      this.#operations.delete(operation);
-    }
   }
 }
 

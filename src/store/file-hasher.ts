@@ -6,11 +6,11 @@
  * longer the caller's. Guarantees: `save` describes exactly the bytes pushed before it was called; a worker that
  * dies is noticed, fails the hashes that it had, and is replaced for the next one.
  */
-import { transfer, wrap } from 'comlink';
-import type { Remote } from 'comlink';
+import { transfer } from 'comlink';
 import type { BufferPool } from '../base/buffer-pool.ts';
-import { holdForLife, watchLife } from '../base/life-lock.ts';
-import { isLoadError, LoadError } from '../contract/errors.ts';
+import { explainEnd, WorkerLink } from '../base/worker-link.ts';
+import type { WorkerEnd } from '../base/worker-link.ts';
+import { LoadError } from '../contract/errors.ts';
 import type { ContentHash } from '../contract/snapshot.ts';
 import { createStreamHash } from './hashing.ts';
 import type { StreamHash } from './hashing.ts';
@@ -50,43 +50,31 @@ export async function createLocalHasher(
  */
 export class HasherFactory {
   #keptBytes = 0;
-  readonly #createWorker: () => Worker;
+  readonly #startWorker: (name: string) => Worker;
   readonly #buffers: BufferPool;
-  #running: { readonly api: Remote<HashEngine>; end(): void } | null = null;
+  #link: WorkerLink<HashEngine> | null = null;
   #nextId = 1;
-  readonly #onFailure = new Set<(error: LoadError) => void>();
 
   /** Buffers go back to `buffers` once they are hashed. */
-  constructor(createWorker: () => Worker, buffers: BufferPool) {
-    this.#createWorker = createWorker;
+  constructor(startWorker: (name: string) => Worker, buffers: BufferPool) {
+    this.#startWorker = startWorker;
     this.#buffers = buffers;
   }
 
   /** Starts the worker before it is needed: its module takes a moment to load. */
   warmUp(): void {
-    this.#start();
+    this.#connect();
   }
 
-  /** A hasher that goes on from `saved` as far as that fits. */
+  /** A hasher that goes on from `saved` as far as that fits. @throws LoadError `worker_died`, `blocked_by_policy` */
   async create(algorithm: ContentHash['algorithm'], sizeBytes: number, saved: HashState | null): Promise<FileHasher> {
     if (sizeBytes < WORKER_FROM_BYTES) {
       return createLocalHasher(algorithm, sizeBytes, saved, this.#buffers);
     }
-    const api = this.#start();
+    const link = this.#connect();
     const id = this.#nextId++;
-    let forget = (): void => undefined;
-    const failure = new Promise<never>((_, reject) => {
-      this.#onFailure.add(reject);
-      forget = () => void this.#onFailure.delete(reject);
-    });
-    failure.catch(() => undefined);
-    try {
-      const startBytes = await Promise.race([api.open(id, algorithm, sizeBytes, saved), failure]);
-      return new RemoteHasher(api, { id, startBytes, failure, buffers: this.#buffers, onClose: forget });
-    } catch (error) {
-      forget();
-      throw error;
-    }
+    const startBytes = await link.call((api) => api.open(id, algorithm, sizeBytes, saved));
+    return new RemoteHasher(link, { id, startBytes, buffers: this.#buffers });
   }
 
   /** Whether so many early bytes may be kept in memory; if so, `giveBack` them. */
@@ -101,47 +89,25 @@ export class HasherFactory {
   }
 
   dispose(): void {
-    this.#end('The fetch worker was shut down.');
+    this.#link?.end(explain({ message: 'The fetch worker was shut down.', hasStarted: true }));
+    this.#link = null;
   }
 
-  #start(): Remote<HashEngine> {
-    if (this.#running) return this.#running.api;
-    const worker = this.#createWorker();
-    const api = wrap<HashEngine>(worker);
-    const watch = new AbortController();
-    const { signal } = watch;
-    const running = {
-      api,
-      end: (): void => {
-        watch.abort();
-        worker.terminate();
-      },
-    };
-    this.#running = running;
-    const onDeath = (message: string): void => {
-      if (this.#running === running) this.#end(message);
-    };
-    const onError = (event: ErrorEvent): void => {
-      event.preventDefault(); // else it counts as an error of the worker that started this one
-      onDeath(event.message);
-    };
-    worker.addEventListener('error', onError, { signal });
-    worker.addEventListener('messageerror', () => onDeath('A message could not be read.'), { signal });
-    const lifeLock = `firstlight:hash-worker:${crypto.randomUUID()}`;
-    api.start(lifeLock).then(
-      (isHeld) => isHeld && watchLife(lifeLock, signal, () => onDeath('Its worker ended without a word.')),
-      (error: unknown) => onDeath(String(error)),
-    );
-    return api;
+  /** The worker of now: another one where there is none yet, or none any more. */
+  #connect(): WorkerLink<HashEngine> {
+    if (this.#link === null || this.#link.ended) {
+      this.#link = WorkerLink.start<HashEngine>({
+        namePrefix: 'firstlight:hash-worker:',
+        start: this.#startWorker,
+        explain,
+      });
+    }
+    return this.#link;
   }
+}
 
-  #end(message: string): void {
-    this.#running?.end();
-    this.#running = null;
-    const error = new LoadError('worker_died', { message: `Hashing stopped. ${message}`, retryable: true });
-    for (const reject of this.#onFailure) reject(error);
-    this.#onFailure.clear();
-  }
+function explain({ message, ...end }: WorkerEnd): LoadError {
+  return explainEnd({ ...end, message: `Hashing stopped. ${message}` });
 }
 
 /** On a line that is so fast that this is soon full, few connections bring little before its turn. */
@@ -153,11 +119,6 @@ const WORKER_FROM_BYTES = 1024 * 1024;
 /** The hash worker's side: many hashes at once, by id. */
 export class HashEngine {
   readonly #hashes = new Map<number, StreamHash>();
-
-  /** Lives from now on, as {@link holdForLife} has it. */
-  start(lifeLock: string): Promise<boolean> {
-    return holdForLife(lifeLock);
-  }
 
   /** How many bytes the hash has seen already. */
   async open(
@@ -231,36 +192,31 @@ class LocalHasher implements FileHasher {
 interface RemoteHasherParts {
   readonly id: number;
   readonly startBytes: number;
-  readonly failure: Promise<never>;
   readonly buffers: BufferPool;
-  /** Nobody waits for its failure any more. */
-  readonly onClose: () => void;
 }
 
 class RemoteHasher implements FileHasher {
   pushedBytes: number;
-  pendingBytes = 0;
-  failure: LoadError | null = null;
   onDrain: (() => void) | null = null;
-  readonly #api: Remote<HashEngine>;
+  readonly #link: WorkerLink<HashEngine>;
   readonly #id: number;
-  readonly #failure: Promise<never>;
   readonly #buffers: BufferPool;
-  readonly #onClose: () => void;
+  #pendingBytes = 0;
 
-  constructor(api: Remote<HashEngine>, parts: RemoteHasherParts) {
-    this.#api = api;
-    this.#id = parts.id;
-    this.#failure = parts.failure;
-    this.#buffers = parts.buffers;
-    this.#onClose = parts.onClose;
-    this.pushedBytes = parts.startBytes;
-    // Whoever waits for the hash to swallow something must not wait for a dead one.
-    parts.failure.catch((error: unknown) => {
-      this.failure = isLoadError(error) ? error : new LoadError('internal', { cause: error });
-      this.pendingBytes = 0;
-      this.onDrain?.();
-    });
+  constructor(link: WorkerLink<HashEngine>, { id, startBytes, buffers }: RemoteHasherParts) {
+    this.#link = link;
+    this.#id = id;
+    this.#buffers = buffers;
+    this.pushedBytes = startBytes;
+  }
+
+  get failure(): LoadError | null {
+    return this.#link.ended;
+  }
+
+  /** Nobody has to wait for a dead one to swallow something. */
+  get pendingBytes(): number {
+    return this.failure ? 0 : this.#pendingBytes;
   }
 
   push(bytes: Uint8Array<ArrayBuffer>): void {
@@ -270,28 +226,26 @@ class RemoteHasher implements FileHasher {
       this.#buffers.give(bytes.buffer);
       return;
     }
-    this.pendingBytes += byteLength;
+    this.#pendingBytes += byteLength;
     const settle = (buffer: unknown): void => {
-      if (this.failure) return;
-      this.pendingBytes -= byteLength;
+      this.#pendingBytes -= byteLength;
       if (buffer instanceof ArrayBuffer) this.#buffers.give(buffer);
       this.onDrain?.();
     };
     // A failure shows in `save` and `digest`, which come behind it on the same port.
-    this.#api.update(this.#id, transfer(bytes, [bytes.buffer])).then(settle, settle);
+    this.#link.call((api) => api.update(this.#id, transfer(bytes, [bytes.buffer]))).then(settle, settle);
   }
 
-  async save(): Promise<HashState> {
-    return Promise.race([this.#api.save(this.#id), this.#failure]);
+  save(): Promise<HashState> {
+    return this.#link.call((api) => api.save(this.#id));
   }
 
-  async digest(): Promise<string> {
-    return Promise.race([this.#api.digest(this.#id), this.#failure]);
+  digest(): Promise<string> {
+    return this.#link.call((api) => api.digest(this.#id));
   }
 
   close(): void {
     this.onDrain = null;
-    this.#onClose();
-    this.#api.close(this.#id).catch(() => undefined);
+    this.#link.call((api) => api.close(this.#id)).catch(() => undefined);
   }
 }

@@ -7,7 +7,7 @@
  */
 import { NO_ISOLATION, runtimeCacheName } from '../contract/offline.ts';
 import type { OfflineRequest, TakeOverAnswer } from '../contract/offline.ts';
-import { workerLifeLock } from '../contract/worker-api.ts';
+import { MODEL_WORKER_PREFIX } from '../contract/worker-api.ts';
 
 /** What works without a network: nothing, the page, or the page and models that were loaded before. */
 export type OfflineReach = 'none' | 'page' | 'models';
@@ -149,7 +149,7 @@ async function reloadIfIdle(otherwise: () => void): Promise<void> {
 
 async function isModelAlive(): Promise<boolean> {
   const { held = [] } = await navigator.locks.query();
-  return held.some(({ name }) => name?.startsWith(workerLifeLock('')));
+  return held.some(({ name }) => name?.startsWith(MODEL_WORKER_PREFIX));
 }
 
 /** Undefined where the browser has no service workers, or not for this page. */

@@ -2,6 +2,7 @@
  * The worker in which a page's models live: found, measured, and made to fail.
  */
 import type { CDPSession, JSHandle, Page, Worker } from '@playwright/test';
+import { MODEL_WORKER_PREFIX } from '../../src/contract/worker-api.ts';
 import type { Loader } from '../../src/index.ts';
 import type { Hub, RepositorySpec } from '../hub/index.ts';
 import { checkpointFolder } from './support.ts';
@@ -42,7 +43,7 @@ export async function openTinyInWorker(
 export async function findModelWorker(page: Page): Promise<Worker> {
   for (const worker of page.workers()) {
     const name = await worker.evaluate(() => self.name).catch(() => '');
-    if (name.startsWith('firstlight-')) return worker;
+    if (name.startsWith(MODEL_WORKER_PREFIX)) return worker;
   }
   throw new Error('the page has no model worker');
 }
@@ -84,7 +85,7 @@ async function openWorkerSession(session: CDPSession): Promise<Ask> {
   });
   const attached = new Promise<string>((resolve) => {
     session.on('Target.attachedToTarget', ({ sessionId, targetInfo }) => {
-      if (targetInfo.title.startsWith('firstlight-')) resolve(sessionId);
+      if (targetInfo.title.startsWith(MODEL_WORKER_PREFIX)) resolve(sessionId);
     });
   });
   await session.send('Target.setAutoAttach', { autoAttach: true, waitForDebuggerOnStart: false, flatten: false });

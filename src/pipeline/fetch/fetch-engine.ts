@@ -5,11 +5,12 @@
  * data, with byte arrays transferred. Errors cross whole once both sides have called `installErrorTransfer`.
  */
 import { transfer } from 'comlink';
-import { holdForLife } from '../../base/life-lock.ts';
+import { Operations } from '../../base/linked-worker.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { LoadError, toErrorData } from '../../contract/errors.ts';
 import type { LoadErrorData } from '../../contract/errors.ts';
 import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
+import type { OperationId } from '../../contract/worker-api.ts';
 import { BlobFiles } from '../../store/blob-files.ts';
 import { sweep } from '../../store/removal.ts';
 import { HasherFactory } from '../../store/file-hasher.ts';
@@ -59,7 +60,9 @@ type Session = Pick<
 
 /** What the fetch worker brings. */
 export interface FetchEngineOptions {
-  readonly createHashWorker: () => Worker;
+  /** Whether this browser gives the page locks. */
+  readonly hasLocks: Promise<boolean>;
+  readonly startHashWorker: (name: string) => Worker;
   /** Prepared weights of another version are removed at the start. */
   readonly converterVersion: number;
 }
@@ -68,10 +71,11 @@ export interface FetchEngineOptions {
 export class FetchEngine {
   readonly #sessions = new Map<number, Session>();
   readonly #listeners = new Map<number, (message: string) => unknown>();
-  readonly #operations = new Map<number, AbortController>();
+  readonly #operations = new Operations();
   readonly #transfers = new Map<string, BlobTransfer>();
   readonly #buffers = createBodyBuffers();
   readonly #hashers: HasherFactory;
+  readonly #hasLocks: Promise<boolean>;
   readonly #converterVersion: number;
   #tuning: FetchTuning | null = null;
   /** Null where this page has no storage, or it is left alone. */
@@ -82,15 +86,16 @@ export class FetchEngine {
   #nextSession = 1;
 
   constructor(options: FetchEngineOptions) {
+    this.#hasLocks = options.hasLocks;
     this.#converterVersion = options.converterVersion;
-    this.#hashers = new HasherFactory(options.createHashWorker, this.#buffers);
+    this.#hashers = new HasherFactory(options.startHashWorker, this.#buffers);
   }
 
   /** Opens the store and clears what a crash left; yields `storage_unavailable` where there is none. @throws LoadError `storage_failed` */
-  async start(tuning: Partial<FetchTuning>, lifeLock: string, useStore: boolean): Promise<LoadErrorData | null> {
+  async start(tuning: Partial<FetchTuning>, useStore: boolean): Promise<LoadErrorData | null> {
     this.#tuning = { ...DEFAULT_TUNING, ...tuning };
     try {
-      if (!(await holdForLife(lifeLock))) throw storageUnavailable('The lock manager'); // the store needs locks, too
+      if (!(await this.#hasLocks)) throw storageUnavailable('The lock manager'); // the store needs locks, too
       this.#deps ??= useStore ? this.#open(this.#tuning) : null;
       await this.#deps;
       return null;
@@ -122,31 +127,31 @@ export class FetchEngine {
     return id;
   }
 
-  readAll(sessionId: number, operationId: number, path: string): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#operate(operationId, async (signal) =>
+  readAll(sessionId: number, operation: OperationId, path: string): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#operations.run(operation, async (signal) =>
       transferBytes(await this.#get(sessionId).readAll(path, signal)),
     );
   }
 
   readRange(
     sessionId: number,
-    operationId: number,
+    operation: OperationId,
     path: string,
     start: number,
     end: number,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    return this.#operate(operationId, async (signal) =>
+    return this.#operations.run(operation, async (signal) =>
       transferBytes(await this.#get(sessionId).readRange(path, start, end, signal)),
     );
   }
 
   waitRange(
     sessionId: number,
-    operationId: number,
+    operation: OperationId,
     path: string,
     range: RangeWant,
   ): Promise<Uint8Array<ArrayBuffer> | null> {
-    return this.#operate(operationId, async (signal) => {
+    return this.#operations.run(operation, async (signal) => {
       const bytes = await this.#get(sessionId).waitRange(path, range, signal);
       return bytes && transferBytes(bytes);
     });
@@ -172,18 +177,18 @@ export class FetchEngine {
   /** `onProgress` is a comlink proxy: a top-level argument, because nested ones do not clone. */
   download(
     sessionId: number,
-    operationId: number,
+    operation: OperationId,
     paths: readonly string[],
     readEnds: ReadEnds | null,
     onProgress: (progress: FetchProgress) => unknown,
   ): Promise<DownloadSummary> {
-    return this.#operate(operationId, (signal) =>
+    return this.#operations.run(operation, (signal) =>
       this.#get(sessionId).download(paths, signal, onProgress, readEnds ?? undefined),
     );
   }
 
-  cancel(operationId: number): void {
-    this.#operations.get(operationId)?.abort();
+  cancel(operation: OperationId): void {
+    this.#operations.cancel(operation);
   }
 
   async closeSession(sessionId: number): Promise<void> {
@@ -248,16 +253,6 @@ export class FetchEngine {
       Promise.resolve(message)
         .then(listener)
         .catch(() => undefined);
-    }
-  }
-
-  async #operate<T>(operationId: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const controller = new AbortController();
-    this.#operations.set(operationId, controller);
-    try {
-      return await work(controller.signal);
-    } finally {
-      this.#operations.delete(operationId);
     }
   }
 

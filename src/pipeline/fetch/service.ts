@@ -6,9 +6,8 @@
  * was waiting with `worker_died`; after `dispose` nothing is locked and nothing runs.
  */
 import * as Comlink from 'comlink';
-import { abortedError, throwIfAborted } from '../../base/abort.ts';
-import { installErrorTransfer } from '../../base/comlink-errors.ts';
-import { watchLife } from '../../base/life-lock.ts';
+import { explainEnd, WorkerLink } from '../../base/worker-link.ts';
+import type { WorkerEnd } from '../../base/worker-link.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { fromErrorData, LoadError } from '../../contract/errors.ts';
 import type { LoadErrorData } from '../../contract/errors.ts';
@@ -89,13 +88,15 @@ export interface FetchServiceOptions {
  * Starts the service on a fetch worker, which it owns from now on.
  * @throws LoadError `worker_died`, `storage_failed`
  */
-export async function openFetchService(worker: Worker, options: FetchServiceOptions = {}): Promise<FetchService> {
-  installErrorTransfer();
+export async function openFetchService(
+  start: (name: string) => Worker,
+  options: FetchServiceOptions = {},
+): Promise<FetchService> {
   const { tuning = {}, useStore = true } = options;
-  const link = new WorkerLink(worker);
+  const link = WorkerLink.start<FetchWorkerApi>({ namePrefix: 'firstlight:fetch-worker:', start, explain });
   let obstacle: LoadErrorData | null;
   try {
-    obstacle = await link.start(tuning, useStore);
+    obstacle = await link.call((api) => api.start(tuning, useStore));
   } catch (error) {
     link.end(new LoadError('disposed'));
     throw error;
@@ -121,14 +122,15 @@ export async function openFetchService(worker: Worker, options: FetchServiceOpti
   };
 }
 
-function toSnapshotFiles(link: WorkerLink, sessionId: number, snapshot: Snapshot): SnapshotFiles {
+function toSnapshotFiles(link: WorkerLink<FetchWorkerApi>, sessionId: number, snapshot: Snapshot): SnapshotFiles {
   return {
-    readAll: (path, options) => link.operate(options, (api, id) => api.readAll(sessionId, id, path)),
+    readAll: (path, options) => link.call((api, id) => api.readAll(sessionId, id, path), options?.signal),
     readRange: (path, start, end, options) =>
-      link.operate(options, (api, id) => api.readRange(sessionId, id, path, start, end)),
+      link.call((api, id) => api.readRange(sessionId, id, path, start, end), options?.signal),
     waitRange: (path, range, options) =>
-      link.operate(options, (api, id) =>
-        api.waitRange(sessionId, id, path, range.memory ? Comlink.transfer(range, [range.memory]) : range),
+      link.call(
+        (api, id) => api.waitRange(sessionId, id, path, range.memory ? Comlink.transfer(range, [range.memory]) : range),
+        options?.signal,
       ),
     status: (paths) => link.call((api) => api.status(sessionId, paths)),
     foreseeShortage: async (paths) => {
@@ -144,90 +146,16 @@ function toSnapshotFiles(link: WorkerLink, sessionId: number, snapshot: Snapshot
     },
     download: (paths, options) => {
       const onProgress = Comlink.proxy((progress: FetchProgress) => options?.onProgress?.(progress));
-      return link.operate(options, (api, id) =>
-        api.download(sessionId, id, paths, options?.readEnds ?? null, onProgress),
+      return link.call(
+        (api, id) => api.download(sessionId, id, paths, options?.readEnds ?? null, onProgress),
+        options?.signal,
       );
     },
     close: () => link.call((api) => api.closeSession(sessionId)),
   };
 }
 
-/** A comlink proxy whose calls also end when the worker does. */
-class WorkerLink {
-  readonly #worker: Worker;
-  readonly #api: Comlink.Remote<FetchWorkerApi>;
-  readonly #watch = new AbortController();
-  readonly #waiting = new Set<(error: LoadError) => void>();
-  #ended: LoadError | null = null;
-  #nextOperation = 1;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    this.#api = Comlink.wrap<FetchWorkerApi>(worker);
-    // Comlink holds a worker for as long as its proxy lives: a listener that leads from the one to the other keeps both.
-    const { signal } = this.#watch;
-    const onError = (event: ErrorEvent): void => {
-      event.preventDefault();
-      this.end(workerDied(event.message));
-    };
-    worker.addEventListener('error', onError, { signal });
-    worker.addEventListener('messageerror', () => this.end(workerDied('A message could not be read.')), { signal });
-  }
-
-  /** Starts the worker, and watches over it from then on. Yields what keeps it from its storage. */
-  async start(tuning: Partial<FetchTuning>, useStore: boolean): Promise<LoadErrorData | null> {
-    const lifeLock = `firstlight:fetch-worker:${crypto.randomUUID()}`;
-    const obstacle = await this.call((api) => api.start(tuning, lifeLock, useStore));
-    watchLife(lifeLock, this.#watch.signal, () => this.end(workerDied('It ended without a word.')));
-    return obstacle;
-  }
-
-  async call<T>(work: (api: Comlink.Remote<FetchWorkerApi>) => Promise<T>): Promise<T> {
-    if (this.#ended) throw this.#ended;
-    let onEnd: ((error: LoadError) => void) | undefined;
-    const ended = new Promise<never>((_, reject) => {
-      onEnd = reject;
-      this.#waiting.add(reject);
-    });
-    try {
-      return await Promise.race([work(this.#api), ended]);
-    } finally {
-      if (onEnd) this.#waiting.delete(onEnd);
-    }
-  }
-
-  /** A call with an operation id; the signal cancels it in the worker, which then rejects with `aborted`. */
-  async operate<T>(
-    options: CallOptions | undefined,
-    work: (api: Comlink.Remote<FetchWorkerApi>, operationId: number) => Promise<T>,
-  ): Promise<T> {
-    const signal = options?.signal;
-    throwIfAborted(signal);
-    const operationId = this.#nextOperation++;
-    const onAbort = (): void => {
-      void this.call((api) => api.cancel(operationId)).catch(() => undefined);
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
-    try {
-      return await this.call((api) => work(api, operationId));
-    } catch (error) {
-      // The reason that the caller gave stays on the caller's side of the boundary.
-      throw signal?.aborted && !this.#ended ? abortedError(signal) : error;
-    } finally {
-      signal?.removeEventListener('abort', onAbort);
-    }
-  }
-
-  /** Terminates the worker and rejects all that waits for it. */
-  end(error: LoadError): void {
-    this.#ended ??= error;
-    this.#watch.abort();
-    this.#worker.terminate();
-    for (const reject of [...this.#waiting]) reject(this.#ended);
-    this.#waiting.clear();
-  }
-}
-
-function workerDied(message: string): LoadError {
-  return new LoadError('worker_died', { stage: 'fetch', message, retryable: true });
+/** Of the stage that it works for. */
+function explain(end: WorkerEnd): LoadError {
+  return explainEnd(end).inStage('fetch');
 }

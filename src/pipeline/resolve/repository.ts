@@ -30,7 +30,7 @@ import type { StageLog } from '../stage-log.ts';
 /** What the composition root brings. */
 export interface Environment {
   /** Starts `workers/fetch.worker.ts`. */
-  startFetchWorker(): Worker;
+  startFetchWorker(name: string): Worker;
 }
 
 /** A repository at one commit. */
@@ -71,7 +71,9 @@ export async function withRepository<T>(
     );
   }
   // While the repository is looked up.
-  const starting = openFetchService(environment.startFetchWorker(), { useStore: request.cache !== 'none' });
+  const starting = openFetchService((name) => environment.startFetchWorker(name), {
+    useStore: request.cache !== 'none',
+  });
   starting.catch(() => undefined); // a repository that is not there is the better news
   try {
     const optional = new OptionalRecords(request.cache === 'none' ? null : new CacheRecords());

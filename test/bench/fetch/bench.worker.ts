@@ -35,8 +35,9 @@ export class BenchWorker {
     await this.#service?.dispose();
     const records = new CacheRecords();
     await deleteAll({ files: await BlobFiles.open(), records });
-    const worker = new Worker(new URL('../../../workers/fetch.worker.ts', import.meta.url), { type: 'module' });
-    this.#service = await openFetchService(worker);
+    this.#service = await openFetchService(
+      (name) => new Worker(new URL('../../../workers/fetch.worker.ts', import.meta.url), { type: 'module', name }),
+    );
     const snapshot = await resolveSnapshot(
       { modelId, revision: 'main', offline: false },
       { hub: { endpoint, token: null }, bundledBaseUrl: null, records, retry: { baseDelayMs: 500 } },

@@ -53,8 +53,12 @@ export class TabWorker {
   readonly #notices: string[] = [];
 
   async start(tuning: Partial<FetchTuning>): Promise<void> {
-    this.#worker = new Worker(new URL('../../../../workers/fetch.worker.ts', import.meta.url), { type: 'module' });
-    this.#service = await openFetchService(this.#worker, { tuning });
+    const start = (name: string): Worker =>
+      (this.#worker = new Worker(new URL('../../../../workers/fetch.worker.ts', import.meta.url), {
+        type: 'module',
+        name,
+      }));
+    this.#service = await openFetchService(start, { tuning });
     if (this.#service.obstacle) throw this.#service.obstacle;
   }
 
