@@ -1,6 +1,7 @@
 /**
  * The fetch stage when everything goes well: bytes, ranges, records, progress, cancelling.
  */
+import type { Worker } from '@playwright/test';
 import { expect, sentBytes, SHARD_BYTES, SHARDS, test, TOTAL_BYTES } from './fixture.ts';
 
 test('downloads shards in ranges, verifies, records, and asks for nothing the second time', async ({
@@ -105,12 +106,13 @@ for (const end of ['closes', 'fails'] as const) {
     tab,
     hub,
   }) => {
+    const findWorker = (): Worker | undefined =>
+      tab.page.workers().findLast((each) => each.url().includes('hash.worker'));
+    await expect.poll(findWorker, 'it starts with the fetch worker').toBeDefined();
     hub.setThrottle({ bytesPerSecond: 4_000_000 });
     const running = tab.call('download', SHARDS);
     await expect.poll(() => sentBytes(hub)).toBeGreaterThan(1_000_000);
-    const [worker] = tab.page.workers().filter((each) => each.url().includes('hash.worker'));
-    expect(worker).toBeDefined();
-    await worker?.evaluate((how) => {
+    await findWorker()?.evaluate((how) => {
       if (how === 'closes') self.close();
       else setTimeout(() => reportError(new Error('out of memory')));
     }, end);
