@@ -43,6 +43,8 @@ import type { TextTokenizer } from './texts/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
 import { makeTexts } from './texts/make-texts.ts';
 import type { MadeTexts } from './texts/make-texts.ts';
+import type { TextSource } from './texts/read-file.ts';
+import { readOnce } from './texts/read-once.ts';
 import { readFixture } from './texts/read-texts.ts';
 import { makeBudget } from './warm-up/budget.ts';
 import { warmUp } from './warm-up/warm-up.ts';
@@ -56,7 +58,7 @@ export async function planModel(context: LoadContext, onEvent: (event: LoadEvent
   const run = { ...context, log, adapter: describeAdapter() };
   try {
     return await withRepository(run, async (repository) => {
-      const plan = await runPlan(repository, run, null);
+      const plan = await runPlan(repository, repository, run, null);
       log.publishPlan(summarizePlan(plan));
       return plan;
     });
@@ -116,9 +118,10 @@ interface Run extends RepositoryRequest {
 /** Stages 2 to 8; from 2 on once more where 'auto' chose float16 and the model is not for it. */
 async function runStages(repository: Repository, run: Run): Promise<ServedModel> {
   const { request, log } = run;
-  const plan = await runPlan(repository, run, null);
+  const source = readOnce(repository);
+  const plan = await runPlan(repository, source, run, null);
   try {
-    return await carryOut(plan, repository, run);
+    return await carryOut(plan, repository, source, run);
   } catch (error) {
     // By now everything that was made for this plan has been given back.
     const finding = findFloat16Fault(error, plan, request);
@@ -127,17 +130,22 @@ async function runStages(repository: Repository, run: Run): Promise<ServedModel>
     const isKept = await rememberFloat16Fault({ request, snapshot: repository.snapshot, adapter }, finding);
     await removePreparedWeights(plan, repository.snapshot);
     log.restart('plan');
-    const other = await runPlan(repository, run, finding).catch((unplanned: unknown) => {
+    const other = await runPlan(repository, source, run, finding).catch((unplanned: unknown) => {
       // Without float16 it does not fit: what was wrong with float16 is the better news.
       throw isLoadError(unplanned) && unplanned.code === 'does_not_fit' ? error : unplanned;
     });
     log.notice('plan', describeOtherAttempt(plan, other, finding, isKept));
-    return carryOut(other, repository, run);
+    return carryOut(other, repository, source, run);
   }
 }
 
 /** The stages behind the plan. */
-async function carryOut(plan: LoadPlan, repository: Repository, { log, signal }: Run): Promise<ServedModel> {
+async function carryOut(
+  plan: LoadPlan,
+  repository: Repository,
+  source: TextSource,
+  { log, signal }: Run,
+): Promise<ServedModel> {
   log.publishPlan(summarizePlan(plan));
   const graphs = await log.run(
     'build',
@@ -148,7 +156,7 @@ async function carryOut(plan: LoadPlan, repository: Repository, { log, signal }:
   // Beside the weights: a tokenizer that cannot be made ends the load before gigabytes have come.
   return runBeside(
     signal,
-    (either) => withCacheOrWithout(repository, 'fetch', () => makeTexts(repository, plan.tokenizer, log, either)),
+    (either) => withCacheOrWithout(repository, 'fetch', () => makeTexts(source, plan.tokenizer, log, either)),
     (making, either) => placeAndServe(repository, plan, graphs, making, { log, signal: either }),
   );
 }
@@ -239,15 +247,19 @@ async function placeAndServe(
 /** `finding`: what this load saw in float16; null: what an earlier one saw counts. */
 async function runPlan(
   repository: Repository,
+  { files }: TextSource,
   { request, log, adapter, signal }: Run,
   finding: string | null,
 ): Promise<LoadPlan> {
   const { snapshot } = repository;
-  const chooseStorage: PlanInput['chooseStorage'] = async (planned) => {
-    const mayChoose = repository.storage.kind === 'cache' && request.cache === 'auto';
-    const shortage = mayChoose && (await repository.files.foreseeShortage(listNeededFiles(snapshot, planned)));
-    if (shortage) await repository.doWithoutCache(shortage, 'plan');
-    return repository.storage;
+  const lookAtStorage: PlanInput['lookAtStorage'] = async (planned) => {
+    if (repository.storage.kind === 'cache' && request.cache === 'auto') {
+      const { statuses, shortage } = await repository.files.foresee(listNeededFiles(snapshot, planned));
+      if (!shortage) return { storage: repository.storage, statuses };
+      await repository.doWithoutCache(shortage, 'plan');
+    }
+    const statuses = await repository.files.status(planned.weightFiles.map(({ path }) => path));
+    return { storage: repository.storage, statuses };
   };
   const plan = async (): Promise<LoadPlan> => {
     const { adapter: info, absence } = await adapter;
@@ -258,10 +270,9 @@ async function runPlan(
       adapterAbsence: absence,
       float16Finding: finding ?? (await recallFloat16Fault({ request, snapshot, adapter: info })),
       platform: { userAgent: navigator.userAgent, maxTouchPoints: request.maxTouchPoints },
-      readAll: (path) => repository.files.readAll(path, { signal }),
+      readAll: (path) => files.readAll(path, { signal }),
       readRange: (path, start, end) => repository.files.readRange(path, start, end, { signal }),
-      chooseStorage,
-      status: (paths) => repository.files.status(paths),
+      lookAtStorage,
       signal,
     });
   };

@@ -6,7 +6,7 @@
  * outcome, nothing of it runs when the promise settles, and what arrived is kept.
  */
 import { throwIfAborted } from '../../base/abort.ts';
-import type { DownloadSummary, FetchProgress } from '../../contract/cache.ts';
+import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { isLoadError } from '../../contract/errors.ts';
 import type { LoadError } from '../../contract/errors.ts';
 import type { SnapshotFile } from '../../contract/snapshot.ts';
@@ -103,25 +103,45 @@ class DownloadItem implements MeteredFile {
 
 /** One item a blob: two paths with the same content are one download. */
 async function listItems(deps: TransferDeps, files: readonly SnapshotFile[]): Promise<readonly DownloadItem[]> {
-  const items = new Map<string, DownloadItem>();
+  const blobs = new Map<string, SnapshotFile>();
   for (const file of files) {
     const key = await toBlobKey(file);
-    if (items.has(key)) continue;
-    const complete = (await openVerifiedBlob(deps, key, file.sizeBytes)) !== null;
-    const [status] = await readStatus(deps.records, [file]);
-    const cachedBytes = complete ? file.sizeBytes : (status?.cachedBytes ?? 0);
-    items.set(key, new DownloadItem(key, file, cachedBytes, complete));
+    if (!blobs.has(key)) blobs.set(key, file);
   }
-  return [...items.values()];
+  // At once: each is a record to be read and a file to be looked at.
+  return Promise.all([...blobs].map(([key, file]) => makeItem(deps, key, file)));
 }
 
-/** The `quota_exceeded` that {@link downloadFiles} is going to end with, as far as it can be foreseen; null otherwise. */
+async function makeItem(deps: TransferDeps, key: string, file: SnapshotFile): Promise<DownloadItem> {
+  const blob = await openVerifiedBlob(deps, key, file.sizeBytes);
+  if (blob) return new DownloadItem(key, file, file.sizeBytes, true);
+  const [status] = await readStatus(deps.records, [file]);
+  return new DownloadItem(key, file, status?.cachedBytes ?? 0, false);
+}
+
+/** What {@link downloadFiles} would find. */
+export interface DownloadOutlook {
+  /** How much of each file is there. */
+  readonly statuses: readonly FileStatus[];
+  /** The `quota_exceeded` that it is going to end with, as far as it can be foreseen; null otherwise. */
+  readonly shortage: LoadError | null;
+}
+
+/** Changes nothing. */
 export async function foreseeDownload(
   deps: TransferDeps,
   files: readonly SnapshotFile[],
   snapshotKey: string,
-): Promise<LoadError | null> {
-  return foreseeShortage(deps, countMissing(await listItems(deps, files)), snapshotKey);
+): Promise<DownloadOutlook> {
+  const items = await listItems(deps, files);
+  const byKey = new Map(items.map((item) => [item.key, item]));
+  const statuses: FileStatus[] = [];
+  for (const file of files) {
+    const { path, sizeBytes } = file;
+    const { cachedBytes = 0, complete = false } = byKey.get(await toBlobKey(file)) ?? {};
+    statuses.push({ path, sizeBytes, cachedBytes, complete });
+  }
+  return { statuses, shortage: await foreseeShortage(deps, countMissing(items), snapshotKey) };
 }
 
 function countMissing(items: readonly DownloadItem[]): number {

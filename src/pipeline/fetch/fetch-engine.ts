@@ -43,7 +43,7 @@ export type FetchWorkerApi = Pick<
   | 'waitRange'
   | 'receivedBytes'
   | 'status'
-  | 'foreseeShortage'
+  | 'foresee'
   | 'openBlob'
   | 'download'
   | 'cancel'
@@ -56,7 +56,7 @@ type Session = Pick<
   UncachedSession,
   'readAll' | 'readRange' | 'waitRange' | 'status' | 'openBlob' | 'download' | 'receivedBytes' | 'close'
 > &
-  Pick<SnapshotSession, 'foreseeShortage'>;
+  Pick<SnapshotSession, 'foresee'>;
 
 /** What the fetch worker brings. */
 export interface FetchEngineOptions {
@@ -161,9 +161,12 @@ export class FetchEngine {
     return this.#get(sessionId).status(paths);
   }
 
-  async foreseeShortage(sessionId: number, paths: readonly string[]): Promise<LoadErrorData | null> {
-    const shortage = await this.#get(sessionId).foreseeShortage(paths);
-    return shortage && toErrorData(shortage);
+  async foresee(
+    sessionId: number,
+    paths: readonly string[],
+  ): Promise<{ readonly statuses: readonly FileStatus[]; readonly shortage: LoadErrorData | null }> {
+    const { statuses, shortage } = await this.#get(sessionId).foresee(paths);
+    return { statuses, shortage: shortage && toErrorData(shortage) };
   }
 
   async receivedBytes(sessionId: number): Promise<number> {

@@ -16,6 +16,7 @@ import { BlobFiles } from '../../store/blob-files.ts';
 import { toBlobKey } from '../../store/journal.ts';
 import { readSlices } from '../../store/readable-file.ts';
 import type { ReadableFile } from '../../store/readable-file.ts';
+import type { DownloadOutlook } from './download.ts';
 import type { FetchWorkerApi } from './fetch-engine.ts';
 import type { FetchAccess } from './snapshot-session.ts';
 import type { FetchTuning } from './tuning.ts';
@@ -49,8 +50,8 @@ export interface SnapshotFiles {
    */
   waitRange(path: string, range: RangeWant, options?: CallOptions): Promise<Uint8Array<ArrayBuffer> | null>;
   status(paths: readonly string[]): Promise<readonly FileStatus[]>;
-  /** The `quota_exceeded` that a download of these files would end with, as far as it can be foreseen; null otherwise. */
-  foreseeShortage(paths: readonly string[]): Promise<LoadError | null>;
+  /** What a download of these files would find. */
+  foresee(paths: readonly string[]): Promise<DownloadOutlook>;
   /**
    * All bytes of these files: into the cache, verified and recorded; where nothing is kept, past whoever reads them, verified at
    * their end.
@@ -133,9 +134,9 @@ function toSnapshotFiles(link: WorkerLink<FetchWorkerApi>, sessionId: number, sn
         options?.signal,
       ),
     status: (paths) => link.call((api) => api.status(sessionId, paths)),
-    foreseeShortage: async (paths) => {
-      const shortage = await link.call((api) => api.foreseeShortage(sessionId, paths));
-      return shortage && fromErrorData(shortage);
+    foresee: async (paths) => {
+      const { statuses, shortage } = await link.call((api) => api.foresee(sessionId, paths));
+      return { statuses, shortage: shortage && fromErrorData(shortage) };
     },
     receivedBytes: () => link.call((api) => api.receivedBytes(sessionId)),
     openBlob: async (path) => {

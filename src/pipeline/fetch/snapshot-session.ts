@@ -17,7 +17,7 @@ import { toSnapshotKey } from '../../store/records.ts';
 import type { BlobTransfer, TransferDeps } from './blob-transfer.ts';
 import { openVerifiedBlob } from './blob-transfer.ts';
 import { downloadFiles, foreseeDownload } from './download.ts';
-import type { DownloadContext } from './download.ts';
+import type { DownloadContext, DownloadOutlook } from './download.ts';
 import { explainUnreachable } from './unreachable.ts';
 import type { RangeWant } from './want-list.ts';
 
@@ -98,8 +98,8 @@ export class SnapshotSession {
     );
   }
 
-  /** The `quota_exceeded` that a download of these files would end with, as far as it can be foreseen. */
-  async foreseeShortage(paths: readonly string[]): Promise<LoadError | null> {
+  /** What a download of these files would find. */
+  async foresee(paths: readonly string[]): Promise<DownloadOutlook> {
     return foreseeDownload(
       this.#deps,
       paths.map((path) => this.#getFile(path)),

@@ -19,6 +19,7 @@ import { toBlobKey } from '../../store/journal.ts';
 import { toSnapshotKey } from '../../store/records.ts';
 import { openVerifiedBlob } from './blob-transfer.ts';
 import { DownloadMeter } from './download-meter.ts';
+import type { DownloadOutlook } from './download.ts';
 import { nameFile } from './name-file.ts';
 import { PassingTransfer } from './passing-transfer.ts';
 import type { PassingDeps } from './passing-transfer.ts';
@@ -98,8 +99,8 @@ export class UncachedSession {
   }
 
   /** Nothing is kept, so nothing is short. */
-  foreseeShortage(): Promise<null> {
-    return Promise.resolve(null);
+  async foresee(paths: readonly string[]): Promise<DownloadOutlook> {
+    return { statuses: await this.status(paths), shortage: null };
   }
 
   /** A complete, verified file of the cache. @throws LoadError `not_cached` */

@@ -56,11 +56,16 @@ export interface PlanInput {
   readonly float16Finding?: string | null;
   readonly readAll: ReadAll;
   readonly readRange: ReadRange;
-  /** Where the files of such a load will lie; left out, as usual for the snapshot's source. */
-  readonly chooseStorage?: (plan: Pick<LoadPlan, 'weightFiles' | 'tokenizer'>) => Promise<PlannedStorage>;
-  /** What the cache holds of these files; left out, nothing. */
-  readonly status?: (paths: readonly string[]) => Promise<readonly FileStatus[]>;
+  /** Where the files of such a load will lie, and what is there of them; left out, as usual for the snapshot's source, and nothing. */
+  readonly lookAtStorage?: (plan: Pick<LoadPlan, 'weightFiles' | 'tokenizer'>) => Promise<StorageView>;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** One answer, because asking is a round trip; and because where the files will lie decides what of the cache counts. */
+export interface StorageView {
+  readonly storage: PlannedStorage;
+  /** Of the weight files at least. */
+  readonly statuses: readonly FileStatus[];
 }
 
 /**
@@ -126,11 +131,12 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const sizing = here(dtype.value);
 
   const weightFiles = listNeededFiles(snapshot, [...sources.values()].flat());
-  const weightPaths = weightFiles.map(({ path }) => path);
-  // First: whether the cache is used decides what of it counts.
-  const storage = (await input.chooseStorage?.({ weightFiles, tokenizer: tokenizer.value })) ?? usualStorage(snapshot);
-  const statuses = (await input.status?.(weightPaths)) ?? [];
+  const { storage, statuses } = (await input.lookAtStorage?.({ weightFiles, tokenizer: tokenizer.value })) ?? {
+    storage: usualStorage(snapshot),
+    statuses: [],
+  };
   throwIfAborted(signal);
+  const weightPaths = new Set(weightFiles.map(({ path }) => path));
   const downloadBytes = weightFiles.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return {
     modelId: snapshot.modelId,
@@ -162,7 +168,10 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     costs: {
       parameterCount: sizing.parameterCount,
       downloadBytes,
-      cachedBytes: statuses.reduce((sum, { cachedBytes }) => sum + cachedBytes, 0),
+      cachedBytes: statuses.reduce(
+        (sum, { path, cachedBytes }) => (weightPaths.has(path) ? sum + cachedBytes : sum),
+        0,
+      ),
       diskBytes: storage.kind === 'cache' ? downloadBytes : 0,
       weightBytes: sizing.weightBytes,
       scaleBytes: sizing.scaleBytes,

@@ -30,8 +30,8 @@ export async function readConfig(
   readAll: ReadAll,
   tokenizer: TokenizerSource | null,
 ): Promise<JsonObject> {
-  const texts = listTextFiles(snapshot, { tokenizer });
-  const [config] = await Promise.all([readConfigFile(snapshot, readAll), refusePointers(snapshot, texts, readAll)]);
+  const others = listTextFiles(snapshot, { tokenizer }).filter((path) => path !== CONFIG);
+  const [config] = await Promise.all([readConfigFile(snapshot, readAll), refusePointers(snapshot, others, readAll)]);
   if (config) return config;
   throw new LoadError('file_not_found', {
     message: `${snapshot.modelId} has no config.json at commit ${snapshot.commit}.`,

@@ -2,6 +2,7 @@ import { listGraphTensors } from '../../../src/base/weight-tensors.ts';
 import { describe, expect, it } from 'vitest';
 import type { GraphTensor, Dtype, LoadPlan } from '../../../src/contract/plan.ts';
 import type { PlanInput } from '../../../src/pipeline/plan/plan.ts';
+import { usualStorage } from '../../../src/pipeline/plan/storage.ts';
 import { summarizePlan } from '../../../src/pipeline/plan/summary.ts';
 import { ADAPTER, errorOf, LLAMA_CONFIG, listTensors, makeRepository, makeSingle, plan } from './made-repository.ts';
 
@@ -308,8 +309,16 @@ describe('planLoad', () => {
   it('adds up what the cache holds, of files under way too, and summarises', async () => {
     const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG));
     const made = await plan(repository, {
-      status: (paths) =>
-        Promise.resolve(paths.map((path) => ({ path, sizeBytes: 9, cachedBytes: 7, complete: false }))),
+      lookAtStorage: ({ weightFiles }) =>
+        Promise.resolve({
+          storage: usualStorage(repository.snapshot),
+          statuses: [...weightFiles.map(({ path }) => path), 'tokenizer.json'].map((path) => ({
+            path,
+            sizeBytes: 9,
+            cachedBytes: 7,
+            complete: false,
+          })),
+        }),
       request: request('q8'),
     });
     expect(made.costs.cachedBytes).toBe(7);

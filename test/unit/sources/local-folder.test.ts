@@ -13,6 +13,7 @@ import { type LocalFile, MAX_FOLDER_FILES } from '../../../src/contract/snapshot
 import { planLoad } from '../../../src/pipeline/plan/plan.ts';
 import { LocalFiles } from '../../../src/pipeline/resolve/sources/local-files.ts';
 import { openLocalFolder } from '../../../src/pipeline/resolve/sources/local-folder.ts';
+import { usualStorage } from '../../../src/pipeline/resolve/storage.ts';
 
 const FIXTURE = fileURLToPath(new URL('../../fixtures/models/tiny-llama/', import.meta.url));
 const SHARD = 'model-00001-of-00002.safetensors';
@@ -125,7 +126,10 @@ describe('a folder as a repository', () => {
       adapter: null,
       readAll: (path) => files.readAll(path),
       readRange: (path, start, end) => files.readRange(path, start, end),
-      status: (paths) => files.status(paths),
+      lookAtStorage: async ({ weightFiles }) => ({
+        storage: usualStorage(snapshot),
+        statuses: await files.status(weightFiles.map(({ path }) => path)),
+      }),
     });
     expect(plan.shape.modelType).toBe('llama');
     expect(plan.costs.cachedBytes).toBe(plan.costs.downloadBytes);

@@ -9,6 +9,7 @@ import type { DownloadSummary, FileStatus } from '../../../contract/cache.ts';
 import { isLoadError, LoadError } from '../../../contract/errors.ts';
 import { readSlices } from '../../../store/readable-file.ts';
 import type { ReadableFile } from '../../../store/readable-file.ts';
+import type { DownloadOutlook } from '../../fetch/download.ts';
 import type { CallOptions, DownloadOptions, SnapshotFiles } from '../../fetch/service.ts';
 import type { RangeWant } from '../../fetch/want-list.ts';
 import { describeReadFailure, fileChanged } from './local-read-error.ts';
@@ -64,8 +65,8 @@ export class LocalFiles implements SnapshotFiles {
   }
 
   /** Nothing is kept, so nothing is short. */
-  foreseeShortage(): Promise<null> {
-    return Promise.resolve(null);
+  async foresee(paths: readonly string[]): Promise<DownloadOutlook> {
+    return { statuses: await this.status(paths), shortage: null };
   }
 
   async download(paths: readonly string[], options: DownloadOptions = {}): Promise<DownloadSummary> {
