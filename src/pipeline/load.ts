@@ -41,7 +41,7 @@ import { readGenerationDefaults } from './serve/generation-defaults.ts';
 import { ServedModel } from './serve/served-model.ts';
 import type { TextTokenizer } from './texts/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
-import { makeTexts } from './texts/make-texts.ts';
+import { chooseMoment, makeTexts } from './texts/make-texts.ts';
 import type { MadeTexts } from './texts/make-texts.ts';
 import type { TextSource } from './texts/read-file.ts';
 import { readOnce } from './texts/read-once.ts';
@@ -154,9 +154,11 @@ async function carryOut(
   );
   throwIfAborted(signal);
   // Beside the weights: a tokenizer that cannot be made ends the load before gigabytes have come.
+  const whenFree = (either: AbortSignal): Promise<void> => log.when(chooseMoment(plan), either);
   return runBeside(
     signal,
-    (either) => withCacheOrWithout(repository, 'fetch', () => makeTexts(source, plan.tokenizer, log, either)),
+    (either) =>
+      withCacheOrWithout(repository, 'fetch', () => makeTexts(source, plan.tokenizer, () => whenFree(either), either)),
     (making, either) => placeAndServe(repository, plan, graphs, making, { log, signal: either }),
   );
 }

@@ -13,6 +13,9 @@ import type { LoadEvent, PlanSummary, StageTiming } from '../contract/load.ts';
 /** More often than this no page repaints, and each event is a message between threads. */
 const PROGRESS_INTERVAL_MS = 50;
 
+/** What can be waited for. */
+export type Moment = `${Stage} begun` | `${Stage} ended`;
+
 interface RunningStage {
   readonly startMs: number;
   doneBytes: number;
@@ -28,8 +31,8 @@ export class StageLog {
   readonly #emit: (event: LoadEvent) => void;
   readonly #originMs = performance.now();
   readonly #running = new Map<Stage, RunningStage>();
-  /** Stages that have begun, and what waits for the others to begin. */
-  readonly #begun = new Map<Stage, { readonly promise: Promise<void>; readonly resolve: () => void }>();
+  /** The beginnings and ends of stages that have been, or that something waits for. */
+  readonly #moments = new Map<Moment, { readonly promise: Promise<void>; readonly resolve: () => void }>();
   /** What was said before a restart: stages that run again find the same again. */
   #saidBefore: ReadonlySet<string> = new Set();
 
@@ -56,7 +59,7 @@ export class StageLog {
   /** Begins a stage; one that two parts of the work share begins with the first of them. */
   start(stage: Stage): void {
     if (this.#running.has(stage)) return;
-    this.#beginning(stage).resolve();
+    this.#moment(`${stage} begun`).resolve();
     const atMs = this.nowMs();
     this.#running.set(stage, {
       startMs: atMs,
@@ -68,9 +71,9 @@ export class StageLog {
     this.#emit({ type: 'stageStart', stage, atMs });
   }
 
-  /** Resolves when a stage has begun; at once, if it has. @throws LoadError `aborted` */
-  async whenBegun(stage: Stage, signal: AbortSignal): Promise<void> {
-    await raceAbort(this.#beginning(stage).promise, signal);
+  /** Resolves when a stage has begun, or has ended; at once, if it has. @throws LoadError `aborted` */
+  async when(moment: Moment, signal: AbortSignal): Promise<void> {
+    await raceAbort(this.#moment(moment).promise, signal);
   }
 
   progress(stage: Stage, doneBytes: number, totalBytes: number, networkBytes = 0): void {
@@ -93,6 +96,7 @@ export class StageLog {
     if (state.totalBytes !== null) this.#emitProgress(stage, { ...state, doneBytes: state.totalBytes }, atMs);
     this.timings = [...this.timings, { stage, startMs: state.startMs, endMs: atMs }];
     this.#emit({ type: 'stageEnd', stage, atMs, note });
+    this.#moment(`${stage} ended`).resolve();
   }
 
   /** Begins this stage and those behind it anew. When nothing of them is running any more. */
@@ -100,7 +104,8 @@ export class StageLog {
     const again = STAGES.slice(STAGES.indexOf(from));
     for (const stage of again) {
       this.#running.delete(stage);
-      this.#begun.delete(stage);
+      this.#moments.delete(`${stage} begun`);
+      this.#moments.delete(`${stage} ended`);
     }
     this.timings = this.timings.filter(({ stage }) => !again.includes(stage));
     this.#saidBefore = new Set(this.notices);
@@ -124,15 +129,15 @@ export class StageLog {
     this.#emit(data.code === 'aborted' ? { type: 'cancelled', atMs } : { type: 'failed', error: data, atMs });
   }
 
-  #beginning(stage: Stage): { readonly promise: Promise<void>; readonly resolve: () => void } {
-    let beginning = this.#begun.get(stage);
-    if (!beginning) {
+  #moment(name: Moment): { readonly promise: Promise<void>; readonly resolve: () => void } {
+    let moment = this.#moments.get(name);
+    if (!moment) {
       let resolve: () => void = () => undefined;
-      const promise = new Promise<void>((begin) => (resolve = begin));
-      beginning = { promise, resolve };
-      this.#begun.set(stage, beginning);
+      const promise = new Promise<void>((come) => (resolve = come));
+      moment = { promise, resolve };
+      this.#moments.set(name, moment);
     }
-    return beginning;
+    return moment;
   }
 
   #emitProgress(stage: Stage, state: RunningStage, atMs: number): void {

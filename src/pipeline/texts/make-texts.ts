@@ -1,16 +1,17 @@
 /**
- * The texts of a load, made beside the download of its weights.
+ * The texts of a load, made beside its weights.
  *
  * In: a repository, and what its tokenizer is made from. Out: configs and a tokenizer that works. Guarantees: the files are asked
- * for at once, and parsed only when the weights are on their way: a large tokenizer takes this thread a second. What is wrong with
- * them is thrown while most of the weights have not come yet.
+ * for at once, and this thread, which a large tokenizer takes a second, makes something of them only when it is told to. Weights
+ * that are downloaded leave it time: so what is wrong with the texts is thrown while most of the weights have not come yet. Weights
+ * that are here already need it themselves, until they are on the device; then the device computes, and leaves it time.
  */
-import type { TokenizerSource } from '../../contract/plan.ts';
 import { isLoadError } from '../../contract/errors.ts';
+import type { LoadPlan, TokenizerSource } from '../../contract/plan.ts';
 import { loadTransformers } from '../../runtime/ort/transformers.ts';
 import type { Transformers } from '../../runtime/ort/transformers.ts';
+import type { Moment } from '../stage-log.ts';
 import { TextTokenizer } from './text-tokenizer.ts';
-import type { StageLog } from '../stage-log.ts';
 import type { TextSource } from './read-file.ts';
 import { readTexts } from './read-texts.ts';
 import type { Texts } from './read-texts.ts';
@@ -21,15 +22,20 @@ export interface MadeTexts extends Omit<Texts, 'tokenizer'> {
   readonly transformers: Transformers;
 }
 
-/** @throws LoadError `tokenizer_invalid`, `config_invalid`, `runtime_failed`, `aborted`, and what reading throws */
+/** When this thread has time for texts; see the file's header. */
+export function chooseMoment({ costs }: Pick<LoadPlan, 'costs'>): Moment {
+  return costs.cachedBytes < costs.downloadBytes ? 'fetch begun' : 'fill ended';
+}
+
+/** `whenFree` resolves when this thread has time. @throws LoadError `tokenizer_invalid`, `config_invalid`, `runtime_failed`, `aborted`, and what reading throws */
 export async function makeTexts(
   source: TextSource,
   tokenizerSource: TokenizerSource | null,
-  log: Pick<StageLog, 'whenBegun'>,
+  whenFree: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<MadeTexts> {
   try {
-    const texts = await readTexts(afterBeginning(source, log, signal), tokenizerSource, signal);
+    const texts = await readTexts(held(source, whenFree), tokenizerSource, signal);
     // It needs the runtime, which belongs to the stage that places the model: one that does not start has failed there.
     const transformers = await loadTransformers().catch((error: unknown) => {
       throw isLoadError(error) ? error.inStage('place') : error;
@@ -40,15 +46,11 @@ export async function makeTexts(
   }
 }
 
-/** The same source, whose bytes come when the download of the weights has begun. */
-function afterBeginning(
-  { snapshot, files }: TextSource,
-  log: Pick<StageLog, 'whenBegun'>,
-  signal: AbortSignal,
-): TextSource {
+/** The same source, whose bytes come when there is time for them. */
+function held({ snapshot, files }: TextSource, whenFree: () => Promise<void>): TextSource {
   const readAll: TextSource['files']['readAll'] = async (path, options) => {
     const bytes = await files.readAll(path, options);
-    await log.whenBegun('fetch', signal);
+    await whenFree();
     return bytes;
   };
   return { snapshot, files: { readAll } };

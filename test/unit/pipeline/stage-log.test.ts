@@ -25,17 +25,30 @@ describe('StageLog', () => {
     expect(events.filter((event) => event.type === 'stageEnd')).toHaveLength(1);
   });
 
-  it('tells who waits that a stage has begun, also afterwards', async () => {
+  it('tells who waits that a stage has begun, or has ended, also afterwards', async () => {
     const { log } = collect();
     const told: string[] = [];
     const { signal } = new AbortController();
-    const waiting = log.whenBegun('fetch', signal).then(() => told.push('begun'));
+    const waiting = (['fetch ended', 'fetch begun'] as const).map((moment) =>
+      log.when(moment, signal).then(() => told.push(moment)),
+    );
     await Promise.resolve();
     expect(told).toEqual([]);
     log.start('fetch');
-    await waiting;
-    await log.whenBegun('fetch', signal);
-    await expect(log.whenBegun('fill', AbortSignal.abort())).rejects.toMatchObject({ code: 'aborted' });
+    await waiting[1];
+    expect(told).toEqual(['fetch begun']);
+    log.end('fetch', null);
+    await waiting[0];
+    await log.when('fetch begun', signal);
+    await log.when('fetch ended', signal);
+    await expect(log.when('fill begun', AbortSignal.abort())).rejects.toMatchObject({ code: 'aborted' });
+  });
+
+  it('a stage that fails has not ended', async () => {
+    const { log } = collect();
+    const failing = log.run('fill', () => Promise.reject(new LoadError('aborted')));
+    await expect(failing).rejects.toMatchObject({ code: 'aborted' });
+    await expect(log.when('fill ended', AbortSignal.timeout(1))).rejects.toMatchObject({ code: 'aborted' });
   });
 
   it('lets the running stage claim an error that has none', async () => {
@@ -81,7 +94,7 @@ describe('StageLog', () => {
     log.restart('plan');
     const { signal } = new AbortController();
     let begun = false;
-    const waiting = log.whenBegun('fetch', signal).then(() => (begun = true));
+    const waiting = log.when('fetch begun', signal).then(() => (begun = true));
     await Promise.resolve();
     await Promise.resolve();
     expect(begun).toBe(false);

@@ -2,7 +2,7 @@ import { listGraphTensors } from '../../../src/base/weight-tensors.ts';
 import { describe, expect, it } from 'vitest';
 import type { GraphTensor, Dtype, LoadPlan } from '../../../src/contract/plan.ts';
 import type { PlanInput } from '../../../src/pipeline/plan/plan.ts';
-import { usualStorage } from '../../../src/pipeline/plan/storage.ts';
+import { usualStorage } from '../../../src/pipeline/resolve/storage.ts';
 import { summarizePlan } from '../../../src/pipeline/plan/summary.ts';
 import { ADAPTER, errorOf, LLAMA_CONFIG, listTensors, makeRepository, makeSingle, plan } from './made-repository.ts';
 
