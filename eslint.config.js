@@ -48,6 +48,22 @@ const RUNTIME_MAY_IMPORT = { ort: [], gpu: ['ort'], wasm: ['ort'] };
 const NETWORK_GLOBALS = ['fetch', 'XMLHttpRequest', 'EventSource', 'WebSocket'];
 const USE_SEND = 'Requests are made by src/base/send.ts only.';
 
+/** The runtime is never inside two calls at once; src/runtime/ort/sessions.ts sees to that, for whoever goes through it. */
+const USE_SESSIONS = 'Sessions are made, run and released by src/runtime/ort/sessions.ts only.';
+const SESSION_RULES = [
+  "MemberExpression[property.name='InferenceSession']",
+  "MemberExpression[property.value='InferenceSession']",
+  "ObjectPattern > Property[key.name='InferenceSession']",
+  // Also as a type: what holds a session that is not a `Session` could run it.
+  "ImportSpecifier[imported.name='InferenceSession']",
+  "TSQualifiedName[right.name='InferenceSession']",
+]
+  .map((selector) => ({ selector, message: USE_SESSIONS }))
+  .concat({
+    selector: "ImportDeclaration[source.value=/^onnxruntime-/][importKind!='type']",
+    message: 'The runtime is loaded by src/runtime/ort/onnxruntime.ts only; others import its types.',
+  });
+
 const directionRules = Object.entries(MAY_IMPORT).map(([folder, allowed]) => {
   const forbidden = Object.keys(MAY_IMPORT).filter((other) => other !== folder && !allowed.includes(other));
   const patterns = [
@@ -151,6 +167,24 @@ export default ts.config(
   ...directionRules,
   ...stageRules,
   ...runtimeRules,
+  {
+    files: ['src/**/*.{ts,svelte}', 'workers/**/*.ts'],
+    ignores: ['src/runtime/ort/sessions.ts'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        ...SESSION_RULES,
+        {
+          selector: 'ImportExpression[source.value=/^onnxruntime-/]',
+          message: 'The runtime is loaded by src/runtime/ort/onnxruntime.ts only.',
+        },
+      ],
+    },
+  },
+  {
+    files: ['src/runtime/ort/onnxruntime.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...SESSION_RULES] },
+  },
   {
     // What holds for every request (no cookies, no Referer) is stated in one place.
     files: ['src/**/*.{ts,svelte}'],

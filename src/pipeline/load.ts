@@ -18,7 +18,7 @@ import { isLoadError, LoadError } from '../contract/errors.ts';
 import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
 import type { LoadPlan, PlannedStorage } from '../contract/plan.ts';
 import { type AdapterAnswer, describeAdapter } from '../runtime/gpu/adapter.ts';
-import { loadOnnxRuntime, startOnnxRuntime } from '../runtime/ort/onnxruntime.ts';
+import { startOnnxRuntime } from '../runtime/ort/onnxruntime.ts';
 import { buildGraphs, buildNothing } from './build/build.ts';
 import type { ModelGraphs } from './build/build.ts';
 import { fetchOntoDevice } from './deliver/fetch-onto-device.ts';
@@ -234,7 +234,6 @@ async function placeAndServe(
       notices: log.notices,
     };
     return new ServedModel({
-      ort: await loadOnnxRuntime(),
       decoder,
       ...texts,
       defaults: generation.defaults,

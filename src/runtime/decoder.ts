@@ -6,7 +6,10 @@
  */
 import type { GpuMemory } from '../contract/memory.ts';
 
-/** A model on its device. Calls must not overlap: the caller queues them. */
+/**
+ * A model on its device. Calls must not overlap: the caller queues them. Calls of several models may: the runtime's queue
+ * (`ort/sessions.ts`) lets them take turns. A signal ends the wait for a turn, and no run that has begun.
+ */
 export interface Decoder {
   /** Tokens that the KV cache has room for now. */
   readonly contextTokens: number;
@@ -14,9 +17,9 @@ export interface Decoder {
    * Runs `ids` as positions `[startPosition, startPosition + ids.length)`; the cache must hold all earlier ones, and
    * forgets whatever it held at or after `startPosition`.
    * @returns logits of the last position, [vocabSize]
-   * @throws LoadError `device_lost`, `out_of_memory`, `runtime_failed`
+   * @throws LoadError `aborted`, `device_lost`, `out_of_memory`, `runtime_failed`
    */
-  run(ids: readonly number[], startPosition: number): Promise<Float32Array>;
+  run(ids: readonly number[], startPosition: number, signal?: AbortSignal): Promise<Float32Array>;
   /** Decoding that needs no JavaScript between two tokens, where the device has it. */
   readonly tokenLoop?: TokenLoop;
   /** Room for conversations besides the one in the cache. */
@@ -47,9 +50,9 @@ export interface TokenLoop {
   /**
    * Compiles, and records one step, whatever the weights hold: for the time while they are on their way. Leaves something at
    * the cache's first position.
-   * @throws LoadError `runtime_failed`, `out_of_memory`, `device_lost`
+   * @throws LoadError `aborted`, `runtime_failed`, `out_of_memory`, `device_lost`
    */
-  capture(): Promise<void>;
+  capture(signal?: AbortSignal): Promise<void>;
   /**
    * Captures, unless that was done, and proves on one step that the device computes what {@link Decoder.run} does: runs `id`
    * at `position`, whose logits are `expected`. Until it has resolved nothing below may be called.
@@ -57,13 +60,13 @@ export interface TokenLoop {
    */
   prepare(id: number, position: number, expected: Float32Array): Promise<void>;
   /** As {@link Decoder.run}; the logits stay on the device. */
-  prefill(ids: readonly number[], startPosition: number): Promise<void>;
+  prefill(ids: readonly number[], startPosition: number, signal?: AbortSignal): Promise<void>;
   /** Begins a sequence. `seenIds` are what the repetition penalty counts. */
   begin(seenIds: readonly number[], rule: ChoiceRule): void;
   /** Chooses a token from the logits of the last run; the id comes when the device has it. */
   choose(step: ChoiceStep): Promise<number>;
   /** Runs the token that was chosen last, at its position. */
-  advance(): Promise<void>;
+  advance(signal?: AbortSignal): Promise<void>;
 }
 
 /** What the KV cache is to grow to, and what is worth keeping. */

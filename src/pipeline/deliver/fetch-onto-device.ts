@@ -39,7 +39,7 @@ export interface PlacedModel {
   readonly decoder: Decoder;
   readonly adapter: AdapterInfo | null;
   /** Null where there is nothing to compare WebAssembly with. */
-  readonly compareFirstLayer: () => Promise<LayerComparison | null>;
+  readonly compareFirstLayer: (signal: AbortSignal) => Promise<LayerComparison | null>;
   /** Of all files that it needs. */
   readonly fileBytes: number;
   readonly deviceBytes: number;
@@ -105,11 +105,11 @@ async function fetchOntoGpu(
     const [[summary, fromPrepared], opened] = await runTogether<readonly [Brought, WarmPlace]>(signal, [
       (either) => log.run('fill', () => withCacheOrWithout(repository, 'fetch', () => bring(either))),
       async (either) => {
-        const place = await openOnGpu(room, graphs);
+        const place = await openOnGpu(room, graphs, either);
         const { skeleton, decoder, adapter } = place;
         giveBack = () => decoder.release();
         log.start('warmUp');
-        const capture = async (): Promise<void> => decoder.tokenLoop?.capture();
+        const capture = async (): Promise<void> => decoder.tokenLoop?.capture(either);
         const { contextTokens } = plan;
         const request = { skeleton, capture, contextTokens, isSoftware: adapter.isFallbackAdapter };
         return { place, skeleton: await warmSkeleton(request, either) };
@@ -173,7 +173,7 @@ async function fetchOntoWasm(
   const decoder = await log.run('place', async () => {
     try {
       if (!weights.areFilled) log.start('fill');
-      const placed = await placeOnWasm(plan, graphs.model, weights.makeBuffer, onBuffer);
+      const placed = await placeOnWasm(plan, graphs.model, weights.makeBuffer, onBuffer, signal);
       log.end('fill', null);
       return placed;
     } finally {

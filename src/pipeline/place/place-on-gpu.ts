@@ -39,7 +39,7 @@ export interface GpuPlace {
   /** For warming while the weights arrive; whoever warms it releases it. */
   readonly skeleton: GpuSkeleton;
   /** Once the weights are there: the first layer against WebAssembly. */
-  readonly compareFirstLayer: () => Promise<LayerComparison | null>;
+  readonly compareFirstLayer: (signal: AbortSignal) => Promise<LayerComparison | null>;
   readonly adapter: AdapterInfo;
 }
 
@@ -60,21 +60,28 @@ export async function reserveOnGpu(plan: LoadPlan): Promise<GpuRoom> {
   }
 }
 
-/** Until there is a decoder, the room is its owner's to give back. @throws LoadError `runtime_failed`, `out_of_memory`, `device_lost` */
-export async function openOnGpu({ plan, gpu, buffers }: GpuRoom, graphs: ModelGraphs): Promise<GpuPlace> {
+/**
+ * Until there is a decoder, the room is its owner's to give back. The signal ends the wait for the runtime.
+ * @throws LoadError `aborted`, `runtime_failed`, `out_of_memory`, `device_lost`
+ */
+export async function openOnGpu(
+  { plan, gpu, buffers }: GpuRoom,
+  graphs: ModelGraphs,
+  signal: AbortSignal,
+): Promise<GpuPlace> {
   const sessions: { release(): Promise<void> }[] = [];
   try {
     const ort = await loadOnnxRuntime();
-    const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph: graphs.model }, 'the model');
+    const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph: graphs.model }, 'the model', signal);
     sessions.push(session);
     const parts = { ort, gpu, plan, buffers };
     // After the model's: compiled programs live as long as a session on the device does.
-    const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton });
+    const skeleton = await createGpuSkeleton({ ...parts, graph: graphs.skeleton }, signal);
     sessions.push(skeleton);
     return {
       decoder: createGpuDecoder({ ...parts, graph: graphs.model, session, resizing: RESIZING }),
       skeleton,
-      compareFirstLayer: () => compareFirstLayer(parts, graphs.firstLayer),
+      compareFirstLayer: (runSignal) => compareFirstLayer(parts, graphs.firstLayer, runSignal),
       adapter: gpu.adapter,
     };
   } catch (error) {

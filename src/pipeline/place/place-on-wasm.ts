@@ -20,25 +20,23 @@ import type { PreparedWeights } from '../prepared/prepared-weights.ts';
 export type MakeBuffer = (name: string, sizeBytes: number) => Uint8Array;
 
 /**
- * `onBuffer` is told the size of each buffer that the runtime has taken.
- * @throws LoadError `storage_failed`, `out_of_memory`, `runtime_failed`, and what filling throws
+ * `onBuffer` is told the size of each buffer that the runtime has taken. The signal ends the wait for the runtime.
+ * @throws LoadError `aborted`, `storage_failed`, `out_of_memory`, `runtime_failed`, and what filling throws
  */
 export async function placeOnWasm(
   plan: LoadPlan,
   graph: Uint8Array<ArrayBuffer>,
   makeBuffer: MakeBuffer,
   onBuffer: (sizeBytes: number) => void,
+  signal: AbortSignal,
 ): Promise<Decoder> {
-  return createWasmDecoder({
-    ort: await loadOnnxRuntime(),
-    plan,
-    graph,
-    makeBuffer: (name, sizeBytes) => {
-      const bytes = makeBuffer(name, sizeBytes);
-      onBuffer(bytes.byteLength);
-      return bytes;
-    },
-  });
+  const ort = await loadOnnxRuntime();
+  const makeAndTell: MakeBuffer = (name, sizeBytes) => {
+    const bytes = makeBuffer(name, sizeBytes);
+    onBuffer(bytes.byteLength);
+    return bytes;
+  };
+  return createWasmDecoder({ ort, plan, graph, makeBuffer: makeAndTell }, signal);
 }
 
 /** Buffers of prepared weights, else converted from complete, verified files (by path) when they are asked for. */

@@ -175,7 +175,7 @@ export class CachedDecoder {
   async logitsFor(ids: readonly number[], signal: AbortSignal): Promise<Float32Array> {
     let logits: Float32Array | undefined;
     await this.#runTail(ids, signal, async (chunk, position) => {
-      logits = await this.#decoder.run(chunk, position);
+      logits = await this.#decoder.run(chunk, position, signal);
     });
     assert(logits, 'the last token always runs');
     return logits;
@@ -185,7 +185,7 @@ export class CachedDecoder {
   async prefillFor(ids: readonly number[], signal: AbortSignal): Promise<void> {
     const loop = this.#tokenLoop;
     assert(loop, 'there is no token loop');
-    await this.#runTail(ids, signal, (chunk, position) => loop.prefill(chunk, position));
+    await this.#runTail(ids, signal, (chunk, position) => loop.prefill(chunk, position, signal));
   }
 
   /** The token loop ran these tokens, after all that the cache held. */

@@ -87,7 +87,7 @@ export async function generateOnDevice(
           if (decoder.tokenLoopObstacle !== null) break;
           await resume();
         } else {
-          await loop.advance();
+          await loop.advance(signal);
           ranCount++;
         }
         choose();

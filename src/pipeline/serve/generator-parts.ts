@@ -1,14 +1,12 @@
 /**
  * What a generation needs besides its prompt, on either path.
  */
-import type { Ort } from '../../runtime/ort/onnxruntime.ts';
 import type { Transformers } from '../../runtime/ort/transformers.ts';
 import type { CachedDecoder } from '../sequences/cached-decoder.ts';
 import type { TextBehind } from '../texts/token-decoder.ts';
 
 /** See the file's header. */
 export interface GeneratorParts {
-  readonly ort: Ort;
   readonly transformers: Transformers;
   readonly decoder: CachedDecoder;
   /** config.json, as transformers.js takes it. */

@@ -2,12 +2,13 @@
  * A generation by transformers.js's own `generate()` over our decoder.
  *
  * In: prompt ids, and any that another path has generated from them; settings. Out: tokens, one at a time, and a report.
- * transformers.js sees a session with one input, `input_ids`; the {@link CachedDecoder} below it runs what its KV cache does not
- * hold yet.
+ * transformers.js sees a model with one input, `input_ids`; the {@link CachedDecoder} below it runs what its KV cache does not
+ * hold yet. The model is ours from `forward` on: transformers.js would have all models of the worker wait in one chain of
+ * promises, each for the whole prompt of another, where the runtime's own queue lets them take turns.
  * Guarantees: a cancel takes effect within one token (one chunk of a prefill); errors keep their type.
  */
 import type { PreTrainedModel, Tensor } from '@huggingface/transformers';
-import { abortedError } from '../../base/abort.ts';
+import { throwIfAborted } from '../../base/abort.ts';
 import type { GenerateSettings } from './generate-settings.ts';
 import type { GenerationOutput } from './generation-output.ts';
 import type { GeneratorParts } from './generator-parts.ts';
@@ -28,12 +29,12 @@ export async function generateWithTransformers(
   signal: AbortSignal,
 ): Promise<number> {
   const { transformers } = parts;
-  const session = new DecoderSession(parts, settings, output, signal);
+  const steps = new DecoderSteps(parts, settings, output, signal);
 
   class Streamer extends transformers.BaseStreamer {
     #sawPrompt = false;
     override put(batch: bigint[][]): void {
-      if (this.#sawPrompt && session.failure === undefined) output.push(Number(batch[0]?.[0]));
+      if (this.#sawPrompt) output.push(Number(batch[0]?.[0]));
       this.#sawPrompt = true;
     }
     override end(): void {
@@ -42,7 +43,7 @@ export async function generateWithTransformers(
   }
   class Stop extends transformers.StoppingCriteria {
     override _call(ids: number[][]): boolean[] {
-      const stop = session.failure !== undefined || signal.aborted || output.finishReason !== null;
+      const stop = signal.aborted || output.finishReason !== null;
       return ids.map(() => stop);
     }
   }
@@ -51,7 +52,7 @@ export async function generateWithTransformers(
   const { sampling } = settings;
   if (sampling !== null) processors.push(makeSampler(parts, sampling, draw));
   const inputs = new transformers.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]);
-  await makeModel(parts, session).generate({
+  await makeModel(parts, steps).generate({
     inputs,
     ...listKeywords(settings, output.newTokens),
     logits_processor: processors,
@@ -59,9 +60,8 @@ export async function generateWithTransformers(
     streamer: new Streamer(),
   } as unknown as Parameters<PreTrainedModel['generate']>[0]);
 
-  if (session.failure !== undefined) throw session.failure as Error;
-  if (signal.aborted) throw abortedError(signal);
-  return session.reusedTokens;
+  throwIfAborted(signal);
+  return steps.reusedTokens;
 }
 
 /**
@@ -93,16 +93,8 @@ function listKeywords(settings: GenerateSettings, newTokens: number): Readonly<R
   };
 }
 
-/**
- * What transformers.js takes for an onnxruntime session. It never rejects: transformers.js chains all runs of the page on
- * one promise, which a single rejection would poison; a failure is kept and ends the generation through its criteria.
- */
-class DecoderSession {
-  readonly inputNames = ['input_ids'];
-  readonly outputNames = ['logits'];
-  readonly inputMetadata = [{ name: 'input_ids', isTensor: true, type: 'int64', shape: ['batch', 'sequence'] }];
-  readonly config = { dtype: 'fp32', device: 'webgpu' };
-  failure: unknown;
+/** The forward passes of one generation. */
+class DecoderSteps {
   reusedTokens = -1;
   readonly #parts: GeneratorParts;
   readonly #settings: GenerateSettings;
@@ -118,18 +110,15 @@ class DecoderSession {
     this.#signal = signal;
   }
 
-  async run(feeds: Record<string, { readonly data: BigInt64Array }>) {
-    const { ort, decoder, vocabSize } = this.#parts;
-    let logits = new Float32Array(vocabSize);
-    try {
-      for (const id of feeds['input_ids']?.data ?? []) this.#sequence.push(Number(id));
-      await this.#makeRoom();
-      logits = new Float32Array(await decoder.logitsFor(this.#sequence, this.#signal));
-      if (this.reusedTokens < 0) this.reusedTokens = decoder.reusedTokens;
-    } catch (error) {
-      this.failure = error;
-    }
-    return { logits: new ort.Tensor('float32', logits, [1, 1, vocabSize]) };
+  /** Logits [1, 1, vocabSize] after the last of these ids and all before them. */
+  async run(ids: BigInt64Array): Promise<Tensor> {
+    const { transformers, decoder, vocabSize } = this.#parts;
+    for (const id of ids) this.#sequence.push(Number(id));
+    await this.#makeRoom();
+    // A copy: the processors write into it.
+    const logits = new Float32Array(await decoder.logitsFor(this.#sequence, this.#signal));
+    if (this.reusedTokens < 0) this.reusedTokens = decoder.reusedTokens;
+    return new transformers.Tensor('float32', logits, [1, 1, vocabSize]);
   }
 
   /** For the token that this run gives and, unless it is the last that was asked for, one more: its text is whole only if it is known to be the last. */
@@ -138,15 +127,21 @@ class DecoderSession {
     const obstacle = await this.#parts.decoder.makeRoom(this.#sequence, 2, this.#signal);
     if (obstacle !== null) this.#output.endWithNext(obstacle);
   }
-
-  release(): Promise<void> {
-    return Promise.resolve(); // the model's owner releases the decoder
-  }
 }
 
-function makeModel({ transformers, config }: GeneratorParts, session: DecoderSession): PreTrainedModel {
-  // The class decides how transformers.js prepares inputs, which is the same for every decoder-only model.
-  return new transformers.LlamaForCausalLM(new transformers.PretrainedConfig({ ...config }), { model: session }, {});
+function makeModel({ transformers, config }: GeneratorParts, steps: DecoderSteps): PreTrainedModel {
+  // What transformers.js asks of a session while it prepares the inputs.
+  const session = { inputNames: ['input_ids'], config: {} };
+  // The class decides how it does that, which is the same for every decoder-only model; it has to be one that it knows.
+  const model = new transformers.LlamaForCausalLM(
+    new transformers.PretrainedConfig({ ...config }),
+    { model: session },
+    {},
+  );
+  model.forward = async ({ input_ids: ids }: { readonly input_ids: Tensor }) => ({
+    logits: await steps.run(ids.data as BigInt64Array),
+  });
+  return model;
 }
 
 /** A processor that draws the token and leaves only it possible. */

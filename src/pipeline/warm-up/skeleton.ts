@@ -46,13 +46,14 @@ export async function warmSkeleton(
   try {
     const longest = Math.min(isSoftware ? SOFTWARE_PROFILE_TOKENS : PREFILL_CHUNK_TOKENS, contextTokens);
     throwIfAborted(signal);
-    const measuredBytes = await skeleton.profile(longest);
+    const measuredBytes = await skeleton.profile(longest, signal);
     for (const tokenCount of SHORT_CLASSES) {
       throwIfAborted(signal);
-      if (tokenCount <= contextTokens) await skeleton.run(tokenCount);
+      if (tokenCount <= contextTokens) await skeleton.run(tokenCount, signal);
     }
     throwIfAborted(signal);
     await capture().catch(throwIfLost);
+    throwIfAborted(signal);
     await skeleton.release(); // which clears what all of these left in the cache
     const most = Math.min(PREFILL_CHUNK_TOKENS, contextTokens);
     return {

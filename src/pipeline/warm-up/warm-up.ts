@@ -33,7 +33,7 @@ export interface WarmUpRequest {
   readonly decoder: CachedDecoder;
   readonly plan: Pick<LoadPlan, 'shape' | 'dtype' | 'dtypes'>;
   readonly adapter: AdapterInfo | null;
-  readonly compareFirstLayer: () => Promise<LayerComparison | null>;
+  readonly compareFirstLayer: (signal: AbortSignal) => Promise<LayerComparison | null>;
   /** What a first prompt begins with. */
   readonly firstIds: () => Promise<readonly number[]>;
   /** Null where the model brings none. */
@@ -56,7 +56,7 @@ export async function warmUp({
   const { vocabSize } = plan.shape;
   const prefillTokens = Math.min(PREFILL_TOKENS, decoder.contextTokens);
   try {
-    const firstLayerDifference = checkFirstLayer(await compareFirstLayer(), adapter);
+    const firstLayerDifference = checkFirstLayer(await compareFirstLayer(signal), adapter);
     throwIfAborted(signal);
     const ids = chooseCheckedIds(await firstIds(), vocabSize, prefillTokens);
     throwIfAborted(signal);

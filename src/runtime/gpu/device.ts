@@ -10,12 +10,15 @@ import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import { explainAbsence, requestAdapter, toAdapterInfo } from './adapter.ts';
 import { MemoryLedger } from './memory-ledger.ts';
+import { SessionMaker } from '../ort/sessions.ts';
 
 /** A device with its account and its fate. */
 export interface GpuContext {
   readonly device: GPUDevice;
   readonly adapter: AdapterInfo;
   readonly ledger: MemoryLedger;
+  /** All sessions on the device. */
+  readonly sessions: SessionMaker;
   /** Resolves with the reason once the device is gone, by whatever cause but our own `destroy`. */
   readonly lost: Promise<string>;
   /** What {@link lost} resolved with; null until then. */
@@ -77,6 +80,7 @@ function watchDevice(device: GPUDevice, adapter: AdapterInfo): GpuContext {
     device,
     adapter,
     ledger,
+    sessions: new SessionMaker(lost),
     lost,
     lostReason: () => lostReason,
     async lostSoon() {

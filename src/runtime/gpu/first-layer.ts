@@ -5,7 +5,7 @@
  * In: the filled buffers and the layer's two graphs. Out: {@link LayerComparison}. Guarantees: nothing of it stays in the KV
  * cache or on the GPU; no more than {@link MAX_LAYER_BYTES} are read back.
  */
-import type { InferenceSession, Tensor } from 'onnxruntime-web';
+import type { Tensor } from 'onnxruntime-web';
 import { runThenCleanUp } from '../../base/clean-up.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import { GRAPH_IO } from '../../contract/graph-io.ts';
@@ -40,12 +40,13 @@ export interface LayerGraphs {
 
 /**
  * Compares; null where the layer is too large or WebAssembly has no room for it, or where it computes in float16, which
- * WebAssembly's kernels do not.
- * @throws LoadError `runtime_failed`, `device_lost`, `out_of_memory`
+ * WebAssembly's kernels do not. The signal ends the wait for the runtime.
+ * @throws LoadError `aborted`, `runtime_failed`, `device_lost`, `out_of_memory`
  */
 export async function compareFirstLayer(
   parts: Omit<GpuDecoderParts, 'graph'>,
   graphs: LayerGraphs,
+  signal: AbortSignal,
 ): Promise<LayerComparison | null> {
   const { plan } = parts;
   const weights = listFirstLayer(plan);
@@ -57,10 +58,10 @@ export async function compareFirstLayer(
     Math.sin(index * 1.7 + 0.3),
   );
   try {
-    const onDevice = await runOnDevice({ ...parts, graph: graphs.device }, input);
+    const onDevice = await runOnDevice({ ...parts, graph: graphs.device }, input, signal);
     checkGpu(parts.gpu, 'comparing the first layer');
     const layer = await readWeights(parts, weights);
-    const onWasm = await runOnWasm(parts, graphs.wasm, layer, input).catch(passNoRoom);
+    const onWasm = await runOnWasm(parts, graphs.wasm, layer, input, signal).catch(passNoRoom);
     if (onWasm === null) return null;
     let difference = 0;
     let spread = 0;
@@ -84,14 +85,19 @@ function passNoRoom(error: unknown): null {
   throw failure;
 }
 
-async function runOnDevice(parts: GpuDecoderParts, input: Float32Array<ArrayBuffer>): Promise<Float32Array> {
+async function runOnDevice(
+  parts: GpuDecoderParts,
+  input: Float32Array<ArrayBuffer>,
+  signal: AbortSignal,
+): Promise<Float32Array> {
   const { ort, gpu, plan, graph, buffers } = parts;
-  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'the first layer');
+  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'the first layer', signal);
   const run = async (): Promise<Float32Array> => {
     const bound = bindModel(ort, plan, buffers, session);
     const outputs = await session.run(
       { ...bound.feeds, ...makeInputs(parts, input) },
       { ...bound.fetches, [GRAPH_IO.hiddenStatesOut]: null },
+      signal,
     );
     return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
   };
@@ -120,19 +126,18 @@ async function readWeights(
 }
 
 async function runOnWasm(
-  parts: Pick<GpuDecoderParts, 'ort' | 'plan'>,
+  parts: Pick<GpuDecoderParts, 'ort' | 'gpu' | 'plan'>,
   graph: Uint8Array<ArrayBuffer>,
   externalData: readonly LayerWeight[],
   input: Float32Array<ArrayBuffer>,
+  signal: AbortSignal,
 ): Promise<Float32Array> {
-  const { ort, plan } = parts;
-  const session: InferenceSession = await ort.InferenceSession.create(graph, {
-    executionProviders: ['wasm'],
-    externalData,
-  });
+  const { ort, gpu, plan } = parts;
+  const session = await gpu.sessions.create(ort, graph, { executionProviders: ['wasm'], externalData }, signal);
   const run = async (): Promise<Float32Array> => {
     const caches = listFirstCaches(plan).map((spec) => [spec.past, makeEmptyCache(ort, spec)] as const);
-    const outputs = await session.run({ ...Object.fromEntries(caches), ...makeInputs(parts, input) });
+    const feeds = { ...Object.fromEntries(caches), ...makeInputs(parts, input) };
+    const outputs = await session.run(feeds, undefined, signal);
     return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
   };
   return runThenCleanUp(run, () => session.release());

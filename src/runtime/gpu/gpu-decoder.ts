@@ -15,13 +15,13 @@ import { growKvCaches } from './kv-growth.ts';
 import type { ContextResizing } from './kv-growth.ts';
 import { createGpuKvParking } from './kv-parking.ts';
 import { checkGpu, toGpuError } from './errors.ts';
-import type { GpuSession } from './session.ts';
 import { GpuTokenLoop } from './token-loop.ts';
 import { toRuntimeError } from '../ort/runtime-errors.ts';
+import type { Session } from '../ort/sessions.ts';
 
 /** And a session of the graph, and what its cache grows by. */
 interface GrowingDecoderParts extends GpuDecoderParts {
-  readonly session: GpuSession;
+  readonly session: Session;
   readonly resizing: ContextResizing;
 }
 
@@ -30,7 +30,7 @@ export function createGpuDecoder(parts: GrowingDecoderParts): Decoder {
   const { ort, gpu, plan, session, buffers, resizing } = parts;
   let bound = bindModel(ort, plan, buffers, session);
   /** Logits of the last position: into `logits`, or, for null, to JavaScript. */
-  const run = async (ids: readonly number[], startPosition: number, logits: Tensor | null) => {
+  const run = async (ids: readonly number[], startPosition: number, logits: Tensor | null, signal?: AbortSignal) => {
     const total = startPosition + ids.length;
     const feeds = {
       ...bound.feeds,
@@ -39,13 +39,13 @@ export function createGpuDecoder(parts: GrowingDecoderParts): Decoder {
       [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(total), [1]),
     };
     try {
-      return await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: logits });
+      return await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: logits }, signal);
     } catch (error) {
       throw await toGpuError(error, 'running the model', gpu);
     }
   };
-  const tokenLoop = new GpuTokenLoop(parts, bound, async (ids, startPosition, logits) => {
-    await run(ids, startPosition, logits);
+  const tokenLoop = new GpuTokenLoop(parts, bound, async (ids, startPosition, logits, signal) => {
+    await run(ids, startPosition, logits, signal);
   });
 
   return {
@@ -67,8 +67,8 @@ export function createGpuDecoder(parts: GrowingDecoderParts): Decoder {
       }
     },
     gpu: { lost: gpu.lost, memory: () => gpu.ledger.totals() },
-    async run(ids, startPosition) {
-      const outputs = await run(ids, startPosition, null);
+    async run(ids, startPosition, signal) {
+      const outputs = await run(ids, startPosition, null, signal);
       checkGpu(gpu, 'running the model');
       return outputs[GRAPH_IO.logits]?.data as Float32Array; // [V]
     },

@@ -1,14 +1,11 @@
 /**
  * A session on the device: needs a graph and the device, no buffer of the model.
  */
-import type { InferenceSession } from 'onnxruntime-web';
 import type { CacheSpec } from '../../contract/caches.ts';
 import { toGpuError } from './errors.ts';
 import type { GpuContext } from './device.ts';
 import type { Ort } from '../ort/onnxruntime.ts';
-
-/** The runtime's session. */
-export type GpuSession = InferenceSession;
+import type { Session, SessionOptions } from '../ort/sessions.ts';
 
 /** What a session is made from. */
 export interface GpuSessionParts {
@@ -19,16 +16,21 @@ export interface GpuSessionParts {
   readonly graph: Uint8Array<ArrayBuffer>;
 }
 
-/** What the model keeps stays on the device. `what` is said of a failure. @throws LoadError `runtime_failed`, `device_lost`, `out_of_memory` */
+/**
+ * What the model keeps stays on the device. `what` is said of a failure; the signal ends the wait for the runtime.
+ * @throws LoadError `aborted`, `runtime_failed`, `device_lost`, `out_of_memory`
+ */
 export async function createGpuSession(
   { ort, gpu, caches, graph }: GpuSessionParts,
   what: string,
-): Promise<GpuSession> {
+  signal?: AbortSignal,
+): Promise<Session> {
+  const options: SessionOptions = {
+    executionProviders: [{ name: 'webgpu', device: gpu.device }],
+    preferredOutputLocation: Object.fromEntries(caches.map(({ present }) => [present, 'gpu-buffer' as const])),
+  };
   try {
-    return await ort.InferenceSession.create(graph, {
-      executionProviders: [{ name: 'webgpu', device: gpu.device }],
-      preferredOutputLocation: Object.fromEntries(caches.map(({ present }) => [present, 'gpu-buffer' as const])),
-    });
+    return await gpu.sessions.create(ort, graph, options, signal);
   } catch (error) {
     throw await toGpuError(error, `creating the session of ${what}`, gpu);
   }

@@ -14,17 +14,23 @@ import { createGpuSession } from './session.ts';
 /** A session that is good for nothing but warming. */
 export interface GpuSkeleton {
   /** Runs a prompt of so many tokens (or, for 1, a decode step), whatever the buffers hold. */
-  run(tokenCount: number): Promise<void>;
+  run(tokenCount: number, signal: AbortSignal): Promise<void>;
   /** As {@link run}; yields the most that the runtime's own buffers took meanwhile, bytes. */
-  profile(tokenCount: number): Promise<number>;
+  profile(tokenCount: number, signal: AbortSignal): Promise<number>;
   release(): Promise<void>;
 }
 
-/** `parts.plan` is the whole model's, `parts.graph` the graph of its first layer alone. @throws LoadError `runtime_failed` */
-export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuDecoderParts): Promise<GpuSkeleton> {
-  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'the skeleton');
+/**
+ * `parts.plan` is the whole model's, `parts.graph` the graph of its first layer alone. Signals end the wait for the runtime.
+ * @throws LoadError `aborted`, `runtime_failed`
+ */
+export async function createGpuSkeleton(
+  { ort, gpu, plan, graph, buffers }: GpuDecoderParts,
+  signal: AbortSignal,
+): Promise<GpuSkeleton> {
+  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'the skeleton', signal);
   const bound = bindModel(ort, plan, buffers, session);
-  const run = async (tokenCount: number): Promise<void> => {
+  const run = async (tokenCount: number, runSignal: AbortSignal): Promise<void> => {
     const feeds = {
       ...bound.feeds,
       [GRAPH_IO.inputIds]: new ort.Tensor('int64', new BigInt64Array(tokenCount), [1, tokenCount]),
@@ -32,7 +38,7 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
       [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(tokenCount), [1]),
     };
     try {
-      await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: null });
+      await session.run(feeds, { ...bound.fetches, [GRAPH_IO.logits]: null }, runSignal);
     } catch (error) {
       throw await toGpuError(error, 'running the skeleton', gpu);
     }
@@ -40,9 +46,9 @@ export async function createGpuSkeleton({ ort, gpu, plan, graph, buffers }: GpuD
   };
   return {
     run,
-    async profile(tokenCount) {
+    async profile(tokenCount, runSignal) {
       gpu.ledger.restartPeaks();
-      await run(tokenCount);
+      await run(tokenCount, runSignal);
       return gpu.ledger.peakBytesOf('runtime');
     },
     async release() {

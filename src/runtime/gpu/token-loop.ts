@@ -13,7 +13,7 @@
  * Guarantees: it is used only after a step of it gave the logits that the uncaptured session gave; what was recorded is
  * recorded and proved again after the cache was replaced by a longer one.
  */
-import type { InferenceSession, Tensor } from 'onnxruntime-web';
+import type { Tensor } from 'onnxruntime-web';
 import { cleanUpAfter } from '../../base/clean-up.ts';
 import { compareValues } from '../../base/compare-values.ts';
 import { LoadError } from '../../contract/errors.ts';
@@ -26,9 +26,15 @@ import { createTokenChooser } from './token-chooser.ts';
 import type { StepBuffers, TokenChooser } from './token-chooser.ts';
 import { readBuffer } from './read-buffer.ts';
 import type { Ort } from '../ort/onnxruntime.ts';
+import type { Session, SessionOptions } from '../ort/sessions.ts';
 
 /** Runs the uncaptured session, its logits into the given tensor. */
-export type RunInto = (ids: readonly number[], startPosition: number, logits: Tensor) => Promise<void>;
+export type RunInto = (
+  ids: readonly number[],
+  startPosition: number,
+  logits: Tensor,
+  signal?: AbortSignal,
+) => Promise<void>;
 
 /** Share of the logits' spread by which they may differ: kernels sum in different orders, wrong ones differ by all of it. */
 const TOLERANCE = 0.03;
@@ -42,7 +48,7 @@ interface Bench {
 
 /** The step that was recorded: it replays on the buffers that were bound then. */
 interface Captured {
-  readonly session: InferenceSession;
+  readonly session: Session;
   readonly feeds: Readonly<Record<string, Tensor>>;
   readonly fetches: Readonly<Record<string, Tensor>>;
 }
@@ -67,16 +73,16 @@ export class GpuTokenLoop implements TokenLoop {
     return this.#proved;
   }
 
-  capture(): Promise<void> {
-    return this.#capture(0, 0);
+  capture(signal?: AbortSignal): Promise<void> {
+    return this.#capture(0, 0, signal);
   }
 
-  async #capture(id: number, position: number): Promise<void> {
+  async #capture(id: number, position: number, signal?: AbortSignal): Promise<void> {
     try {
       this.#bench ??= await this.#createBench();
-      this.#captured = await this.#createSession(this.#bench);
+      this.#captured = await this.#createSession(this.#bench, signal);
       this.#writeStep(this.#bench.step, id, position);
-      await this.advance(); // a session captures with its first run
+      await this.advance(signal); // a session captures with its first run
       checkGpu(this.#parts.gpu, 'capturing the decode step');
     } catch (error) {
       const first = await cleanUpAfter(error, () => this.release());
@@ -102,8 +108,8 @@ export class GpuTokenLoop implements TokenLoop {
     await this.#releaseCaptured();
   }
 
-  async prefill(ids: readonly number[], startPosition: number): Promise<void> {
-    await this.#runInto(ids, startPosition, requirePrepared(this.#bench).logits);
+  async prefill(ids: readonly number[], startPosition: number, signal?: AbortSignal): Promise<void> {
+    await this.#runInto(ids, startPosition, requirePrepared(this.#bench).logits, signal);
   }
 
   begin(seenIds: readonly number[], rule: ChoiceRule): void {
@@ -114,10 +120,10 @@ export class GpuTokenLoop implements TokenLoop {
     return requirePrepared(this.#bench).chooser.choose(step);
   }
 
-  async advance(): Promise<void> {
+  async advance(signal?: AbortSignal): Promise<void> {
     const { session, feeds, fetches } = requirePrepared(this.#captured);
     try {
-      await session.run(feeds, fetches);
+      await session.run(feeds, fetches, signal);
     } catch (error) {
       throw await toGpuError(error, 'running the captured decode step', this.#parts.gpu);
     }
@@ -151,14 +157,16 @@ export class GpuTokenLoop implements TokenLoop {
     return { step, logits, chooser: await createTokenChooser(gpu, vocabSize, step) };
   }
 
-  async #createSession({ step, logits }: Bench): Promise<Captured> {
+  async #createSession({ step, logits }: Bench, signal?: AbortSignal): Promise<Captured> {
     const { ort, gpu, graph } = this.#parts;
-    const session = await ort.InferenceSession.create(
+    const session = await gpu.sessions.create(
+      ort,
       graph,
       withGraphCapture({
         executionProviders: [{ name: 'webgpu', device: gpu.device }],
         preferredOutputLocation: 'gpu-buffer',
       }),
+      signal,
     );
     const bind: Ort['Tensor']['fromGpuBuffer'] = (buffer, options) => ort.Tensor.fromGpuBuffer(buffer, options);
     return {
@@ -228,7 +236,7 @@ function requirePrepared<T>(part: T | null): T {
  * gone when the JavaScript side looks: `externalData` is what it reads in between. Should that order change, either
  * nothing is captured, and all else works, or the loop fails its proof and is not used. Can go once upstream fills the list.
  */
-function withGraphCapture(options: InferenceSession.SessionOptions): InferenceSession.SessionOptions {
+function withGraphCapture(options: SessionOptions): SessionOptions {
   let asked = true;
   return {
     ...options,

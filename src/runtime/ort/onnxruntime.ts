@@ -2,11 +2,13 @@
  * Loads onnxruntime-web once a worker and hands the same copy to transformers.js.
  *
  * Out: the runtime's module. Guarantees: one copy (two would mean two heaps and two GPU contexts); the `/jspi` build where
- * the browser has `WebAssembly.Suspending` (16.8 MB against 26.9 of `/webgpu`), and native WebGPU kernels in both.
+ * the browser has `WebAssembly.Suspending` (16.8 MB against 26.9 of `/webgpu`), and native WebGPU kernels in both. Sessions are
+ * made by `sessions.ts` only.
  */
 import type * as OnnxRuntime from 'onnxruntime-web';
 import { LoadError } from '../../contract/errors.ts';
 import { toRuntimeError } from './runtime-errors.ts';
+import { SessionMaker, withQueuedSessions } from './sessions.ts';
 import { watchWasmMemory } from './wasm-heap.ts';
 
 /** The runtime's module. */
@@ -56,7 +58,7 @@ export function startOnnxRuntime(graph: Uint8Array<ArrayBuffer>): void {
 async function openAndClose(graph: Uint8Array<ArrayBuffer>): Promise<void> {
   const ort = await importOnce();
   try {
-    await (await ort.InferenceSession.create(graph, { executionProviders: ['wasm'] })).release();
+    await (await new SessionMaker().create(ort, graph, { executionProviders: ['wasm'] })).release();
   } catch (error) {
     throw toRuntimeError(error, 'starting the runtime', null);
   }
@@ -69,6 +71,6 @@ async function importRuntime(): Promise<Ort> {
   // Threads need SharedArrayBuffer, which a page has only when it is cross-origin isolated.
   ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MAX_THREADS) : 1;
   ort.env.logLevel = 'error';
-  Object.defineProperty(globalThis, TRANSFORMERS_RUNTIME, { value: ort, configurable: true });
+  Object.defineProperty(globalThis, TRANSFORMERS_RUNTIME, { value: withQueuedSessions(ort), configurable: true });
   return ort;
 }

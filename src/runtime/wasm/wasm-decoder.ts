@@ -5,7 +5,6 @@
  * weight buffer exists outside the WASM heap at a time. The cache grows because onnxruntime copies every CPU input into its
  * heap on each run, so a static cache would be copied whole at every step.
  */
-import type { InferenceSession } from 'onnxruntime-web';
 import type { LoadPlan } from '../../contract/plan.ts';
 import { GRAPH_IO } from '../../contract/graph-io.ts';
 import type { Decoder } from '../decoder.ts';
@@ -13,6 +12,8 @@ import { GrowingCache } from './growing-cache.ts';
 import { LazyBytes } from './lazy-bytes.ts';
 import type { Ort } from '../ort/onnxruntime.ts';
 import { toRuntimeError } from '../ort/runtime-errors.ts';
+import { SessionMaker } from '../ort/sessions.ts';
+import type { Session } from '../ort/sessions.ts';
 
 /** What a WASM decoder is made from. */
 export interface WasmDecoderParts {
@@ -23,8 +24,11 @@ export interface WasmDecoderParts {
   readonly makeBuffer: (bufferName: string, sizeBytes: number) => Uint8Array;
 }
 
-/** @throws LoadError `runtime_failed`, `out_of_memory` */
-export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDecoderParts): Promise<Decoder> {
+/** The signal ends the wait for the runtime. @throws LoadError `aborted`, `runtime_failed`, `out_of_memory` */
+export async function createWasmDecoder(
+  { ort, plan, graph, makeBuffer }: WasmDecoderParts,
+  signal?: AbortSignal,
+): Promise<Decoder> {
   let failure: unknown;
   const externalData = plan.weights
     .flatMap((weight) => weight.buffers)
@@ -40,9 +44,9 @@ export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDe
         }
       }),
     }));
-  let session: InferenceSession;
+  let session: Session;
   try {
-    session = await ort.InferenceSession.create(graph, { executionProviders: ['wasm'], externalData });
+    session = await new SessionMaker().create(ort, graph, { executionProviders: ['wasm'], externalData }, signal);
   } catch (error) {
     throw toRuntimeError(failure ?? error, 'creating the WebAssembly session', null);
   }
@@ -51,7 +55,7 @@ export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDe
   return {
     contextTokens: plan.maxContextTokens, // its cache grows as it goes
     parking: cache.parking(plan.conversations - 1),
-    async run(ids, startPosition) {
+    async run(ids, startPosition, runSignal) {
       cache.truncate(startPosition);
       const total = startPosition + ids.length;
       const feeds = {
@@ -61,7 +65,7 @@ export async function createWasmDecoder({ ort, plan, graph, makeBuffer }: WasmDe
         [GRAPH_IO.totalSequenceLength]: new ort.Tensor('int32', Int32Array.of(total), [1]),
       };
       try {
-        const outputs = await session.run(feeds);
+        const outputs = await session.run(feeds, undefined, runSignal);
         cache.replace(outputs, total);
         return outputs[GRAPH_IO.logits]?.data as Float32Array; // [V]
       } catch (error) {

@@ -128,7 +128,6 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
   peer.run = timed(peer.run.bind(peer), (ms) => (clock.runMs += ms));
 
   const parts = {
-    ort,
     transformers,
     decoder,
     config,

@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import * as ort from 'onnxruntime-web';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { LoadError } from '../../../src/contract/errors.ts';
 import { CachedDecoder } from '../../../src/pipeline/sequences/cached-decoder.ts';
 import { completeSettings } from '../../../src/pipeline/serve/generate-settings.ts';
 import type { GenerateSettings } from '../../../src/pipeline/serve/generate-settings.ts';
@@ -36,6 +37,9 @@ beforeAll(async () => {
 
 const vocabSize = recorded.table.length;
 
+/** Nothing is decoded here. */
+const openText: GeneratorParts['openText'] = () => ({ decoder: { push: () => '', end: () => '' }, promptRest: '' });
+
 const tableDecoder: Decoder = {
   contextTokens: 1000,
   run: (ids) => Promise.resolve(Float32Array.from(recorded.table[ids.at(-1) ?? 0] ?? [])),
@@ -54,14 +58,13 @@ async function generate(
 ): Promise<{ readonly ids: number[]; readonly result: GeneratorResult }> {
   const ids: number[] = [];
   const parts = {
-    ort,
     transformers,
     decoder: new CachedDecoder(tableDecoder),
     // What stands here must not count twice.
     config: { model_type: 'llama', num_beams: 3, no_repeat_ngram_size: 1, min_length: 20, guidance_scale: 2 },
     vocabSize,
-    openText: () => ({ decoder: { push: () => '', end: () => '' }, promptRest: '' }),
-  } as unknown as GeneratorParts;
+    openText,
+  };
   const { signal } = new AbortController();
   const settings = settingsOf(file, prompt.length);
   const result = await runGeneration(parts, prompt, settings, ({ id }) => ids.push(id), signal);
@@ -101,6 +104,26 @@ describe('sampled choice', () => {
   );
 });
 
+describe('a model that fails', () => {
+  const answer = (decoder: Decoder): Promise<number[]> => {
+    const ids: number[] = [];
+    return runGeneration(
+      { transformers, decoder: new CachedDecoder(decoder), config: {}, vocabSize, openText },
+      [1, 2],
+      { ...settingsOf({}, 1), maxNewTokens: 4 },
+      ({ id }) => ids.push(id),
+      new AbortController().signal,
+    ).then(() => ids);
+  };
+
+  it('ends its generation with its own error, and takes nothing from the next', async () => {
+    const lost = new LoadError('device_lost');
+    const failing: Decoder = { ...tableDecoder, run: () => Promise.reject(lost) };
+    await expect(answer(failing)).rejects.toBe(lost);
+    expect(await answer(tableDecoder)).toHaveLength(4);
+  });
+});
+
 describe('a long prompt', () => {
   it('is passed on whole: more tokens than a call can have arguments', async () => {
     const prompt = Array.from({ length: 300_000 }, (_, index) => index % vocabSize);
@@ -110,12 +133,11 @@ describe('a long prompt', () => {
     const { signal } = new AbortController();
     await runGeneration(
       {
-        ort,
         transformers,
         decoder,
         config: {},
         vocabSize,
-        openText: () => ({ decoder: { push: () => '', end: () => '' }, promptRest: '' }),
+        openText,
       },
       prompt,
       { ...settingsOf({}, 1), maxNewTokens: 2 },
