@@ -5,7 +5,6 @@
  * be built. Guarantees: what our graph or onnxruntime's GroupQueryAttention cannot do is refused here, before anything is
  * downloaded.
  */
-import { LoadError } from '../contract/errors.ts';
 import type { DecoderShape } from '../contract/plan.ts';
 import {
   type Config,
@@ -13,7 +12,6 @@ import {
   readBoolean,
   readInteger,
   readNonNegative,
-  readObject,
   unsupportedConfig,
 } from './config-reader.ts';
 import { readRotary } from './rotary.ts';
@@ -47,10 +45,9 @@ export interface FamilyDefaults {
  */
 const HEAD_DIM_MULTIPLE = 16;
 
-/** @throws LoadError `config_invalid`, `unsupported_architecture`, `unsupported_dtype` */
+/** @throws LoadError `config_invalid`, `unsupported_architecture` */
 export function readDecoderShape(config: Config, traits: FamilyTraits): DecoderShape {
   const { defaults } = traits;
-  refuseQuantized(config);
   const activation = config['hidden_act'] ?? 'silu';
   if (activation !== 'silu' && activation !== 'swish')
     throw unsupportedConfig('hidden_act', activation, 'silu (swish)');
@@ -88,20 +85,6 @@ export function readDecoderShape(config: Config, traits: FamilyTraits): DecoderS
 export function readWindow(config: Config, fallback: number): number | null {
   const isOff = config['sliding_window'] === null || config['sliding_window'] === 0;
   return isOff ? null : readInteger(config, 'sliding_window', { fallback });
-}
-
-function refuseQuantized(config: Config): void {
-  const mlx = readObject(config, 'quantization');
-  const quantization = readObject(config, 'quantization_config') ?? mlx;
-  if (quantization === null) return;
-  // MLX writes no name of its method, but its settings under both fields.
-  const method = quantization['quant_method'] ?? (mlx === null ? 'unknown' : 'mlx');
-  throw new LoadError('unsupported_dtype', {
-    message:
-      `config.json says that the checkpoint is already quantised (quant_method ${JSON.stringify(method)}). ` +
-      'Load the original repository in bf16, f16 or f32: it is quantised here while it loads.',
-    detail: { field: 'quantization_config', method },
-  });
 }
 
 function readKvHeadCount(config: Config, headCount: number, familyDefault: number | null): number {

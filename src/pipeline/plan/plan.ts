@@ -26,6 +26,7 @@ import { type Choice, chooseConversations } from './choose-context.ts';
 import { ALL_DTYPES, chooseDevice, chooseDtype, chooseOtherDevice, type DtypeQuestion } from './choose.ts';
 import { type DeviceLimits, readDeviceLimits } from './device-limits.ts';
 import { chooseActivationType, type WeightLayout } from './encoding.ts';
+import { refuseQuantized } from '../../formats/repository/quantized-config.ts';
 import { findVocabulary } from '../../formats/repository/text-files.ts';
 import { chooseTokenizer } from './choose-tokenizer.ts';
 import { findMemoryCeiling, type PlatformFacts } from './memory-ceiling.ts';
@@ -194,6 +195,7 @@ async function readShape({ snapshot, request, readAll }: PlanInput): Promise<{
   const tokenizer = request.tokenizer === 'none' ? null : findVocabulary(snapshot);
   const config = await readConfig(snapshot, readAll, tokenizer);
   const blueprint = findBlueprint(config);
+  refuseQuantized(config);
   return { config, blueprint, shape: blueprint.readShape(config) };
 }
 

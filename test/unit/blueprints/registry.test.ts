@@ -118,7 +118,6 @@ describe('readShape', () => {
     ['unsupported_architecture', 'hidden_act', { hidden_act: 'gelu' }],
     ['unsupported_architecture', 'head_dim', { head_dim: 5 }],
     ['unsupported_architecture', 'rope_scaling.rope_type', { rope_scaling: { rope_type: 'longrope' } }],
-    ['unsupported_dtype', 'quantization_config', { quantization_config: { quant_method: 'gptq', bits: 4 } }],
     ['config_invalid', 'hidden_size', { hidden_size: NaN }],
     ['config_invalid', 'hidden_size', { hidden_size: 66 }],
     ['config_invalid', 'hidden_size', { hidden_size: '64' }],

@@ -415,6 +415,25 @@ describe('refusals', () => {
     ]);
   });
 
+  it.each([
+    ['unsupported_dtype', 'gptq', { quantization_config: { quant_method: 'gptq', bits: 4 } }],
+    ['unsupported_dtype', 'mlx', { quantization: { bits: 4 }, quantization_config: { bits: 4 } }],
+    ['unsupported_dtype', 'unknown', { quantization_config: { bits: 4 } }],
+    ['config_invalid', undefined, { quantization_config: [4] }],
+  ])(
+    '%s: a checkpoint that is stored quantised (%s), before its family reads the config',
+    async (code, method, more) => {
+      const config = { ...LLAMA_CONFIG, ...more };
+      const error = await errorOf(plan(makeSingle({ ...config, hidden_size: -1 }, listTensors(LLAMA_CONFIG))));
+      expect([error.code, error.detail.field, error.detail.method]).toEqual([code, 'quantization_config', method]);
+    },
+  );
+
+  it('a field for quantisation that is null says nothing', async () => {
+    const config = { ...LLAMA_CONFIG, quantization_config: null };
+    await expect(plan(makeSingle(config, listTensors(LLAMA_CONFIG)))).resolves.toMatchObject({ dtype: 'fp32' });
+  });
+
   it('unsupported_dtype names needed tensors, not unused ones', async () => {
     const tensors = listTensors(LLAMA_CONFIG);
     tensors.set('model.norm.weight', { dtype: 'F64', shape: [64] });
