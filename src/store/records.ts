@@ -5,7 +5,7 @@
  *
  * One database with one store, keys with a prefix a kind, so that what belongs together is written in one transaction:
  * a blob's record appears and its journal disappears at the same instant.
- * Guarantees: a miss is `null`; failures are LoadErrors (`storage_unavailable`, `quota_exceeded`, `storage_failed`).
+ * Guarantees: a miss is `null`, and so is a record of another version or shape (record-shapes.ts); failures are LoadErrors (`storage_unavailable`, `quota_exceeded`, `storage_failed`).
  */
 import { createStore, promisifyRequest } from 'idb-keyval';
 import type { UseStore } from 'idb-keyval';
@@ -13,6 +13,7 @@ import type { RefRecord, ResolveRecords } from '../contract/cache-records.ts';
 import type { ContentHash, Snapshot } from '../contract/snapshot.ts';
 import type { Journal } from './journal.ts';
 import type { PreparedRecord } from './prepared-record.ts';
+import { readRecord, stampRecord } from './record-shapes.ts';
 import { storageUnavailable, toStorageError } from './storage-error.ts';
 
 /** A verified blob: exists only while its file is complete, flushed and proved right. */
@@ -43,18 +44,24 @@ export interface FindingRecord extends SnapshotName {
   readonly foundAtMs: number;
 }
 
-/** One record to write or, without a value, to delete. */
-export type RecordChange =
-  | { readonly kind: 'blob'; readonly key: string; readonly value: BlobRecord | null }
-  | { readonly kind: 'journal'; readonly key: string; readonly value: Journal | null }
-  | { readonly kind: 'prepared'; readonly key: string; readonly value: PreparedRecord | null }
-  | { readonly kind: 'finding'; readonly key: string; readonly value: FindingRecord | null }
-  | { readonly kind: 'snapshot'; readonly key: string; readonly value: Snapshot | null }
-  | { readonly kind: 'usage'; readonly key: string; readonly value: UsageRecord | null }
-  | { readonly kind: 'ref'; readonly key: string; readonly value: RefRecord | null };
+/** What is kept, by its kind. */
+export interface RecordTypes {
+  blob: BlobRecord;
+  journal: Journal;
+  prepared: PreparedRecord;
+  finding: FindingRecord;
+  snapshot: Snapshot;
+  usage: UsageRecord;
+  ref: RefRecord;
+}
 
 /** The kinds of records. */
-export type RecordKind = RecordChange['kind'];
+export type RecordKind = keyof RecordTypes;
+
+/** One record to write or, without a value, to delete. */
+export type RecordChange = {
+  readonly [K in RecordKind]: { readonly kind: K; readonly key: string; readonly value: RecordTypes[K] | null };
+}[RecordKind];
 
 /** The key of a snapshot's and its usage's record. */
 export function toSnapshotKey(snapshot: SnapshotName): string {
@@ -81,24 +88,24 @@ export class CacheRecords implements ResolveRecords {
   readonly #store: UseStore = (connection ??= createStore('firstlight', 'records'));
 
   getBlob(key: string): Promise<BlobRecord | null> {
-    return this.#get<BlobRecord>('blob', key);
+    return this.#get('blob', key);
   }
 
   /** Unchecked: {@link readJournal} proves it against the partial file. */
   getJournal(key: string): Promise<unknown> {
-    return this.#get<unknown>('journal', key);
+    return this.#get('journal', key);
   }
 
   getPrepared(key: string): Promise<PreparedRecord | null> {
-    return this.#get<PreparedRecord>('prepared', key);
+    return this.#get('prepared', key);
   }
 
   getFinding(key: string): Promise<FindingRecord | null> {
-    return this.#get<FindingRecord>('finding', key);
+    return this.#get('finding', key);
   }
 
   getSnapshot(endpoint: string, modelId: string, commit: string): Promise<Snapshot | null> {
-    return this.#get<Snapshot>('snapshot', toSnapshotKey({ endpoint, modelId, commit }));
+    return this.#get('snapshot', toSnapshotKey({ endpoint, modelId, commit }));
   }
 
   putSnapshot(snapshot: Snapshot): Promise<void> {
@@ -106,11 +113,11 @@ export class CacheRecords implements ResolveRecords {
   }
 
   getUsage(key: string): Promise<UsageRecord | null> {
-    return this.#get<UsageRecord>('usage', key);
+    return this.#get('usage', key);
   }
 
   getRef(endpoint: string, modelId: string, revision: string): Promise<RefRecord | null> {
-    return this.#get<RefRecord>('ref', toRefKey({ endpoint, modelId, revision }));
+    return this.#get('ref', toRefKey({ endpoint, modelId, revision }));
   }
 
   putRef(record: RefRecord): Promise<void> {
@@ -122,7 +129,7 @@ export class CacheRecords implements ResolveRecords {
     await this.#run('readwrite', (store) => {
       for (const { kind, key, value } of changes) {
         if (value === null) store.delete(`${kind}:${key}`);
-        else store.put(value, `${kind}:${key}`);
+        else store.put(stampRecord(kind, value), `${kind}:${key}`);
       }
       return promisifyRequest(store.transaction);
     });
@@ -133,8 +140,8 @@ export class CacheRecords implements ResolveRecords {
     await this.#run('readwrite', (store) => {
       const request = store.get(`usage:${key}`);
       request.onsuccess = () => {
-        const next = updater((request.result as UsageRecord | undefined) ?? null);
-        if (next) store.put(next, `usage:${key}`);
+        const next = updater(readRecord('usage', request.result));
+        if (next) store.put(stampRecord('usage', next), `usage:${key}`);
         else store.delete(`usage:${key}`);
       };
       return promisifyRequest(store.transaction);
@@ -142,49 +149,54 @@ export class CacheRecords implements ResolveRecords {
   }
 
   listBlobs(): Promise<ReadonlyMap<string, BlobRecord>> {
-    return this.#list<BlobRecord>('blob');
+    return this.#list('blob');
   }
 
   listJournals(): Promise<ReadonlyMap<string, unknown>> {
-    return this.#list<unknown>('journal');
+    return this.#list('journal');
   }
 
   listPrepared(): Promise<ReadonlyMap<string, PreparedRecord>> {
-    return this.#list<PreparedRecord>('prepared');
+    return this.#list('prepared');
   }
 
   listFindings(): Promise<ReadonlyMap<string, FindingRecord>> {
-    return this.#list<FindingRecord>('finding');
+    return this.#list('finding');
   }
 
   listSnapshots(): Promise<ReadonlyMap<string, Snapshot>> {
-    return this.#list<Snapshot>('snapshot');
+    return this.#list('snapshot');
   }
 
   listUsage(): Promise<ReadonlyMap<string, UsageRecord>> {
-    return this.#list<UsageRecord>('usage');
+    return this.#list('usage');
   }
 
   listRefs(): Promise<ReadonlyMap<string, RefRecord>> {
-    return this.#list<RefRecord>('ref');
+    return this.#list('ref');
   }
 
-  async #get<T>(kind: RecordKind, key: string): Promise<T | null> {
+  async #get<K extends RecordKind>(kind: K, key: string): Promise<RecordTypes[K] | null> {
     const value = await this.#run('readonly', (store) =>
-      promisifyRequest(store.get(`${kind}:${key}`) as IDBRequest<T | undefined>),
+      promisifyRequest(store.get(`${kind}:${key}`) as IDBRequest<unknown>),
     );
-    return value ?? null;
+    return readRecord(kind, value);
   }
 
-  async #list<T>(kind: RecordKind): Promise<ReadonlyMap<string, T>> {
+  async #list<K extends RecordKind>(kind: K): Promise<ReadonlyMap<string, RecordTypes[K]>> {
     // ';' follows ':' in ASCII, so this range is exactly the keys with the prefix.
     const range = IDBKeyRange.bound(`${kind}:`, `${kind};`, false, true);
     return this.#run('readonly', async (store) => {
       const [keys, values] = await Promise.all([
         promisifyRequest(store.getAllKeys(range) as IDBRequest<string[]>),
-        promisifyRequest(store.getAll(range) as IDBRequest<T[]>),
+        promisifyRequest(store.getAll(range) as IDBRequest<unknown[]>),
       ]);
-      return new Map(keys.map((key, index) => [key.slice(kind.length + 1), values[index] as T]));
+      const records = new Map<string, RecordTypes[K]>();
+      for (const [index, key] of keys.entries()) {
+        const record = readRecord(kind, values[index]);
+        if (record) records.set(key.slice(kind.length + 1), record);
+      }
+      return records;
     });
   }
 
