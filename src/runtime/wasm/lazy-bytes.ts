@@ -2,7 +2,8 @@
  * A Uint8Array whose bytes are made when they are asked for: external data for onnxruntime without a copy of the model.
  *
  * The runtime reads mounted external data through two members only, `byteLength` and `subarray(start, end)`, once per
- * initializer, in every build. That is undocumented, so `test/browser/` proves it with a session over such an array.
+ * initializer (twice for one of a few bytes), in every build. That is undocumented: `test/unit/runtime/lazy-bytes.test.ts`
+ * proves it with a session over such arrays, and every load on WebAssembly in a browser depends on it.
  */
 
 /** Bytes of which `read(start, end)` makes the part that is wanted; `sizeBytes` long. */
