@@ -178,9 +178,11 @@ export interface PlanCosts {
   readonly scaleBytes: number;
   readonly kvBytesPerToken: number;
   readonly kvCacheBytes: number;
+  /** All {@link LoadPlan.stateSnapshots} together. */
+  readonly stateSnapshotBytes: number;
   /** An estimate of the most that intermediate values take at once, in a prefill of up to 512 tokens. */
   readonly activationBytes: number;
-  /** Weights, KV cache and activations: what the device must hold. */
+  /** Weights, KV cache, copies of states and activations: what the device must hold. */
   readonly deviceBytes: number;
 }
 
@@ -190,7 +192,7 @@ export interface DtypeFit {
   readonly parameterBytes: number;
   /** Sum of all weight buffers, scales included. */
   readonly weightBytes: number;
-  /** Weights, KV cache and activations. */
+  /** Weights, KV cache, copies of states and activations. */
   readonly deviceBytes: number;
   /** As {@link LoadPlan.longestContextTokens}. */
   readonly longestContextTokens: number;
@@ -258,6 +260,11 @@ export interface LoadPlan {
    * {@link PlanCosts.kvCacheBytes} each on top of {@link PlanCosts.deviceBytes}, where the device has room.
    */
   readonly conversations: number;
+  /**
+   * Copies that are kept of states that cannot be cut back, each at another position (see `CacheSpec.canRewind`); 0 where every
+   * cache can be cut back.
+   */
+  readonly stateSnapshots: number;
   /** Number format of activations, and of what is kept of them from run to run. */
   readonly activationType: 'float32' | 'float16';
   /** What the model keeps from run to run, in the order of its graph. */

@@ -15,7 +15,8 @@ export interface Decoder {
   readonly contextTokens: number;
   /**
    * Runs `ids` as positions `[startPosition, startPosition + ids.length)`; the cache must hold all earlier ones, and
-   * forgets whatever it held at or after `startPosition`.
+   * forgets whatever it held at or after `startPosition`. Where the model has {@link snapshots}, its states must have taken up
+   * exactly these earlier ones; at 0 they begin anew.
    * @returns logits of the last position, [vocabSize]
    * @throws LoadError `aborted`, `device_lost`, `out_of_memory`, `runtime_failed`
    */
@@ -24,7 +25,7 @@ export interface Decoder {
   readonly tokenLoop?: TokenLoop;
   /** Room for conversations besides the one in the cache. */
   readonly parking?: KvParking;
-  /** Where the model has states that cannot be cut back; {@link run} then begins at the end of the sequence, or at 0. */
+  /** Where the model has states that cannot be cut back; a run then begins where the states are, or at 0. */
   readonly snapshots?: StateSnapshots;
   /**
    * Makes room for longer sequences, where the device can give more after the load; what the cache and the slots hold stays.
@@ -55,10 +56,11 @@ export interface TokenLoop {
   capture(signal?: AbortSignal): Promise<void>;
   /**
    * Captures, unless that was done, and proves on one step that the device computes what {@link Decoder.run} does: runs `id`
-   * at `position`, whose logits are `expected`. Until it has resolved nothing below may be called.
+   * at `position`, whose logits are `expected`. Until it has resolved nothing below may be called. The token runs more than
+   * once: before each time `rewind` brings states that cannot be cut back to where they were before it.
    * @throws LoadError `runtime_failed`, `output_mismatch`, `out_of_memory`, `device_lost`
    */
-  prepare(id: number, position: number, expected: Float32Array): Promise<void>;
+  prepare(id: number, position: number, expected: Float32Array, rewind: () => void): Promise<void>;
   /** As {@link Decoder.run}; the logits stay on the device. */
   prefill(ids: readonly number[], startPosition: number, signal?: AbortSignal): Promise<void>;
   /** Begins a sequence. `seenIds` are what the repetition penalty counts. */
@@ -87,7 +89,10 @@ export interface GrowthResult {
   readonly forgotten: readonly number[];
 }
 
-/** Copies between the KV cache and the slots of parked conversations. They take effect in the order of calls and runs. */
+/**
+ * Copies between the KV cache and the slots of parked conversations. They take effect in the order of calls and runs. States
+ * that cannot be cut back go along whole, as they are, whatever number of positions is meant (but none goes with none).
+ */
 export interface KvParking {
   readonly slotCount: number;
   /** Tokens that a slot has room for; 0 where it was given up. */
@@ -100,14 +105,20 @@ export interface KvParking {
 
 /**
  * Copies of the states that cannot be cut back (see `CacheSpec.canRewind`), each as it was at some position. Going back to a
- * position means: restore the last copy that is not beyond it, and run the tokens between again.
+ * position means: restore the last copy that is not beyond it, and run the tokens between again. All of it takes effect in the
+ * order of calls and runs.
  */
 export interface StateSnapshots {
   readonly slotCount: number;
   /** Keeps the state as it is after the last run. What the slot held before is forgotten. */
   take(slot: number): void;
-  /** Goes back to it: the sequence is as long as it was when the slot was taken. The slot keeps its copy. */
+  /**
+   * Goes back to it: the sequence is as long as it was when the slot was taken. The slot keeps its copy. What else the cache
+   * holds must be of a sequence that begins with the same tokens.
+   */
   restore(slot: number): void;
+  /** Goes back to a sequence of no tokens. */
+  clear(): void;
 }
 
 /** How tokens are chosen; the rules are those of `pipeline/serve/sampling.ts` and of transformers.js. */

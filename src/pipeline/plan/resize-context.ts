@@ -22,7 +22,12 @@ export function resizeContext(plan: LoadPlan, contextTokens: number): LoadPlan {
     ...plan,
     contextTokens,
     weights,
-    costs: { ...costs, weightBytes, kvCacheBytes, deviceBytes: weightBytes + kvCacheBytes + costs.activationBytes },
+    costs: {
+      ...costs,
+      weightBytes,
+      kvCacheBytes,
+      deviceBytes: weightBytes + kvCacheBytes + costs.stateSnapshotBytes + costs.activationBytes,
+    },
   };
 }
 

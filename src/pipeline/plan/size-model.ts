@@ -37,6 +37,9 @@ export interface ModelSizing {
   readonly scaleBytes: number;
   readonly kvBytesPerToken: number;
   readonly kvCacheBytes: number;
+  /** See {@link LoadPlan.stateSnapshots}, and what they take together. */
+  readonly stateSnapshots: number;
+  readonly stateSnapshotBytes: number;
   readonly activationBytes: number;
   readonly deviceBytes: number;
   readonly obstacle: Obstacle | null;
@@ -69,6 +72,12 @@ const WASM_MAX_BYTES = 3.5 * 2 ** 30;
 /** wasm32 measures distances between pointers in 31 bits, so that its allocator gives no block of 2 GiB. */
 const WASM_MAX_INITIALIZER_BYTES = 2 ** 31 - 2 ** 16;
 
+/**
+ * Copies of states for each conversation: before the last token of its newest prompt, and of the one before that, which is
+ * where an edit of the last question leads back to.
+ */
+const SNAPSHOTS_PER_CONVERSATION = 2;
+
 /** Fewer tokens than this are no conversation, whatever else fits. */
 const MIN_CONTEXT_TOKENS = 64;
 
@@ -93,8 +102,13 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
   const stateBytes = sumCacheBytes(caches, 0);
   const kvBytesPerToken = sumCacheBytes(caches, 1) - stateBytes;
   const widestTokenBytes = largestCacheBytes(caches.filter(growsWithTokens), 1);
-  const bytesWithout = sumBytes(layOut(0)) + stateBytes;
-  const tableRowBytes = sumBytes(layOut(1)) - bytesWithout;
+  const { ceiling, conversations } = input;
+  const rewindless = caches.filter(({ canRewind }) => !canRewind);
+  const stateSnapshots = rewindless.length === 0 ? 0 : SNAPSHOTS_PER_CONVERSATION * conversations;
+  const stateSnapshotBytes = stateSnapshots * sumCacheBytes(rewindless, 0);
+  const fixedBytes = sumBytes(layOut(0));
+  const bytesWithout = fixedBytes + stateBytes + stateSnapshotBytes;
+  const tableRowBytes = sumBytes(layOut(1)) - fixedBytes;
   const activationBytesAtMost = estimateActivationBytes(shape, shape.maxContextTokens, valueBytes);
   const byDevice =
     device === 'wasm'
@@ -107,11 +121,12 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
           cause: `one layer's keys take ${widestTokenBytes} bytes a token, and this GPU binds ${maxBufferBytes} at once`,
         };
   // A cache that grows does so until an allocation fails; under a ceiling none does, and the page ends instead.
-  const { ceiling, conversations } = input;
+  const parkedStateBytes = (conversations - 1) * stateBytes;
   const kvBytesOfAll = conversations * kvBytesPerToken;
   const byCeiling = ceiling && {
     tokens: Math.floor(
-      (ceiling.bytes - PAGE_BYTES - bytesWithout - activationBytesAtMost) / (kvBytesOfAll + tableRowBytes),
+      (ceiling.bytes - PAGE_BYTES - bytesWithout - parkedStateBytes - activationBytesAtMost) /
+        (kvBytesOfAll + tableRowBytes),
     ),
     cause: `besides the weights and the page, ${ceiling.holder} has room for no more (${kvBytesOfAll} bytes a token for ${conversations} conversations)`,
   };
@@ -139,15 +154,27 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
     scaleBytes: buffers.reduce((sum, { role, sizeBytes }) => sum + (role === 'scales' ? sizeBytes : 0), 0),
     kvBytesPerToken,
     kvCacheBytes,
+    stateSnapshots,
+    stateSnapshotBytes,
     activationBytes,
-    deviceBytes: weightBytes + kvCacheBytes + activationBytes,
+    deviceBytes: weightBytes + kvCacheBytes + stateSnapshotBytes + activationBytes,
     obstacle:
       findFloat16Obstacle(dtype, device, input) ??
       (device === 'wasm'
-        ? findMemoryObstacle(weightBytes + kvBytesPerToken * Math.min(minTokens, context.value))
+        ? findMemoryObstacle(
+            weightBytes + stateBytes + stateSnapshotBytes + kvBytesPerToken * Math.min(minTokens, context.value),
+          )
         : null) ??
       findBufferObstacle(buffers, maxBufferBytes) ??
-      findCeilingObstacle(PAGE_BYTES + weightBytes + activationBytesAtMost + kvBytesOfAll * minTokens, ceiling) ??
+      findCeilingObstacle(
+        PAGE_BYTES +
+          weightBytes +
+          conversations * stateBytes +
+          stateSnapshotBytes +
+          activationBytesAtMost +
+          kvBytesOfAll * minTokens,
+        ceiling,
+      ) ??
       (byDevice.tokens >= minTokens ? null : findContextObstacle(minTokens, widestTokenBytes, maxBufferBytes)),
   };
 }

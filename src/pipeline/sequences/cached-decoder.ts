@@ -4,7 +4,8 @@
  * In: whole sequences. Out: logits of their last position. Guarantees: the longest common prefix with the cache is never
  * computed again (a conversation's next turn pays for its tail only, also after another conversation where the decoder has room
  * to park one); after a failed or aborted run the cache holds exactly what was finished; long prompts run in chunks, between
- * which an abort takes effect; a cache that is too short grows where the device has room, and computes after that what it would
+ * which an abort takes effect; a model whose states cannot be cut back goes on from a copy of them, and such a copy is taken
+ * before the last token of every prompt; a cache that is too short grows where the device has room, and computes after that what it would
  * have computed had it been longer from the beginning.
  */
 import { throwIfAborted, yieldToEvents } from '../../base/abort.ts';
@@ -44,7 +45,7 @@ export class CachedDecoder {
     this.#chunkTokens = options.chunkTokens ?? PREFILL_CHUNK_TOKENS;
     this.maxContextTokens = options.maxContextTokens ?? decoder.contextTokens;
     this.#longestContextTokens = options.longestContextTokens ?? this.maxContextTokens;
-    this.#conversations = new Conversations(decoder.parking ?? null);
+    this.#conversations = new Conversations(decoder.parking ?? null, decoder.snapshots ?? null);
   }
 
   /** Tokens that the cache has room for now. */
@@ -83,9 +84,25 @@ export class CachedDecoder {
    * @throws LoadError `device_lost`
    */
   async prepareTokenLoop(logits: Float32Array): Promise<string | null> {
-    const position = this.#conversations.liveIds.length - 1;
-    const id = this.#conversations.liveIds[position];
-    return id === undefined ? null : this.#proveTokenLoop(id, position, logits);
+    const ids = [...this.#conversations.liveIds];
+    const position = ids.length - 1;
+    const id = ids[position];
+    if (id === undefined || !this.#decoder.tokenLoop) return null;
+    await this.#runUpTo(ids, position);
+    return this.#proveTokenLoop(id, position, logits);
+  }
+
+  /** Lets the cache hold the first `length` of `ids`, with which it begins, and keeps a copy of the states that are there then. */
+  async #runUpTo(ids: readonly number[], length: number): Promise<void> {
+    let position = this.#conversations.rewind(length);
+    while (position < length) {
+      const chunk = ids.slice(position, Math.min(length, position + this.#chunkTokens));
+      this.#conversations.beginRun();
+      await this.#decoder.run(chunk, position);
+      this.#conversations.finishRun(chunk);
+      position += chunk.length;
+    }
+    this.#conversations.keepStates();
   }
 
   async #proveTokenLoop(id: number, position: number, logits: Float32Array): Promise<string | null> {
@@ -94,7 +111,12 @@ export class CachedDecoder {
     this.#tokenLoop = null;
     if (!loop) return null;
     try {
-      await loop.prepare(id, position, logits);
+      await loop.prepare(id, position, logits, () => {
+        const length = this.#conversations.rewind(position);
+        assert(length === position, 'there is a copy of the states before the token that is run again');
+        this.#conversations.beginRun();
+      });
+      this.#conversations.finishRun([id]);
       this.#tokenLoop = loop;
       return null;
     } catch (error) {
@@ -105,7 +127,7 @@ export class CachedDecoder {
       this.#tokenLoopObstacle = wasReady
         ? `the decode step, recorded anew after the KV cache had grown, failed its proof: ${reason}`
         : `this device could not do it: ${reason}`;
-      this.#conversations.truncate(0); // a step that went wrong may have written anywhere in the live cache
+      this.#conversations.rewind(0); // a step that went wrong may have written anywhere in the live cache
       return `Tokens are chosen in JavaScript, because ${this.#tokenLoopObstacle}`;
     }
   }
@@ -161,11 +183,13 @@ export class CachedDecoder {
   async #proveTokenLoopAgain(ids: readonly number[], start: number): Promise<void> {
     if (this.#tokenLoop === null || this.#tokenLoop.ready) return;
     const position = Math.min(start, this.contextTokens - 1);
-    this.#conversations.truncate(position);
+    await this.#runUpTo(ids, position);
     const id = ids[position];
     assert(id !== undefined, 'the last token always runs');
+    this.#conversations.beginRun();
     const logits = await this.#decoder.run([id], position);
     await this.#proveTokenLoop(id, position, logits);
+    this.#conversations.rewind(position);
   }
 
   /**
@@ -188,9 +212,10 @@ export class CachedDecoder {
     await this.#runTail(ids, signal, (chunk, position) => loop.prefill(chunk, position, signal));
   }
 
-  /** The token loop ran these tokens, after all that the cache held. */
-  append(ids: readonly number[]): void {
+  /** The token loop ran these tokens, after all that the cache held; and, if `ranMore`, others that nobody knows. */
+  append(ids: readonly number[], ranMore = false): void {
     this.#conversations.append(ids);
+    if (ranMore) this.#conversations.beginRun();
   }
 
   /** Forgets everything that the cache holds, parked conversations too. */
@@ -207,9 +232,7 @@ export class CachedDecoder {
   /** Brings back what there is of a sequence, and forgets what follows; yields from where on it has to run. */
   #seek(ids: readonly number[]): number {
     // The last token always runs: its logits are what is asked for, and the cache keeps none.
-    const start = Math.min(this.#conversations.switchTo(ids), ids.length - 1);
-    this.#conversations.truncate(start);
-    return start;
+    return this.#conversations.rewind(Math.min(this.#conversations.switchTo(ids), ids.length - 1));
   }
 
   /** Runs, in chunks, what the cache does not hold yet. */
@@ -223,12 +246,18 @@ export class CachedDecoder {
     if (obstacle !== null) throw this.contextExceeded(ids.length, obstacle);
     const start = this.#seek(ids);
     this.#reusedTokens = start;
-    for (let position = start; position < ids.length; position += this.#chunkTokens) {
+    const last = ids.length - 1;
+    for (let position = start; position < ids.length; ) {
       await yieldToEvents();
       throwIfAborted(signal);
-      const chunk = ids.slice(position, position + this.#chunkTokens);
+      // Before the last token there is a moment at which states can be kept: another answer to the same prompt begins there.
+      const keepsStates = this.#conversations.hasStates && position < last;
+      const chunk = ids.slice(position, Math.min(position + this.#chunkTokens, keepsStates ? last : ids.length));
+      this.#conversations.beginRun();
       await run(chunk, position);
-      this.append(chunk);
+      this.#conversations.finishRun(chunk);
+      position += chunk.length;
+      if (keepsStates && position === last) this.#conversations.keepStates();
     }
   }
 

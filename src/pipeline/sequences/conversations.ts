@@ -4,15 +4,30 @@
  * In: the token ids that are to run next. Out: the live cache with as much of them as any conversation had. Guarantees: a
  * conversation that is pushed out is parked if it is worth keeping; the least recently used one makes room; what a slot is
  * said to hold was copied there, to the last position; what does not fit a slot is not put there.
+ *
+ * Keys and values are cut back by forgetting the last ones. A state that cannot be cut back has taken up some tokens and no
+ * others: where the model has such states, a conversation is worth what its states, or a copy of earlier ones, are a beginning
+ * of; and where nobody knows what the states have taken up, because a run did not finish, only the copies count.
  */
-import type { KvParking } from '../../runtime/decoder.ts';
+import { assert } from '../../base/assert.ts';
+import type { KvParking, StateSnapshots } from '../../runtime/decoder.ts';
+import { StateHistory } from './state-history.ts';
 
 /** Fewer tokens are computed again sooner than they are copied and kept. */
 const WORTH_KEEPING_TOKENS = 16;
 
-interface Slot {
+/** What a cache holds. */
+interface Held {
+  /** Position by position. */
+  readonly ids: readonly number[];
+  /** Whether the states that cannot be cut back have taken up exactly these. */
+  readonly statesKnown: boolean;
+}
+
+interface Slot extends Held {
   readonly index: number;
   ids: readonly number[];
+  statesKnown: boolean;
   usedAt: number;
 }
 
@@ -21,13 +36,18 @@ export class Conversations {
   readonly #parking: KvParking | null;
   readonly #slots: Slot[];
   #clock = 0;
+  readonly #history: StateHistory | null;
   #liveIds: number[] = [];
+  #statesKnown = true;
 
-  constructor(parking: KvParking | null) {
+  /** `snapshots`: null where every cache of the model can be cut back. */
+  constructor(parking: KvParking | null, snapshots: StateSnapshots | null = null) {
     this.#parking = parking;
+    this.#history = snapshots && new StateHistory(snapshots);
     this.#slots = Array.from({ length: parking?.slotCount ?? 0 }, (_, index) => ({
       index,
       ids: [],
+      statesKnown: true,
       usedAt: 0,
     }));
   }
@@ -45,18 +65,34 @@ export class Conversations {
       .map(({ index, ids }) => ({ slot: index, tokens: ids.length }));
   }
 
-  /** Brings back the conversation that `ids` go on with, if it is parked; yields how many of them the live cache holds. */
+  /** Whether the model has states that cannot be cut back. */
+  get hasStates(): boolean {
+    return this.#history !== null;
+  }
+
+  /**
+   * Brings back the conversation that `ids` go on with, if it is parked; yields how many of them the live cache holds, states
+   * or not: {@link rewind} says from where on it can be gone on with.
+   */
   switchTo(ids: readonly number[]): number {
-    const live = commonPrefixLength(this.#liveIds, ids);
+    const live = this.#reach(this.#live, ids);
     const best = this.#slots
-      .map((slot) => ({ slot, shared: commonPrefixLength(slot.ids, ids) }))
-      .reduce((a, b) => (b.shared > a.shared ? b : a), { slot: null as Slot | null, shared: 0 });
-    if (best.slot && best.shared >= live + WORTH_KEEPING_TOKENS) {
-      this.#swap(best.slot);
-      return best.shared;
-    }
-    if (this.#liveIds.length - live >= WORTH_KEEPING_TOKENS) this.#park();
-    return live;
+      .map((slot) => ({ slot, reached: this.#reach(slot, ids) }))
+      .reduce((a, b) => (b.reached > a.reached ? b : a), { slot: null as Slot | null, reached: 0 });
+    if (best.slot && best.reached >= live + WORTH_KEEPING_TOKENS) this.#swap(best.slot);
+    else if (this.#reach(this.#live, this.#liveIds) - live >= WORTH_KEEPING_TOKENS) this.#park();
+    return commonPrefixLength(this.#liveIds, ids);
+  }
+
+  /** A run is to take effect on the live cache; until {@link finishRun} nobody knows what the states have taken up. */
+  beginRun(): void {
+    this.#statesKnown = false;
+  }
+
+  /** The run that was begun last ran these tokens, after all that the live cache held, and no other. */
+  finishRun(ids: readonly number[]): void {
+    this.append(ids);
+    this.#statesKnown = true;
   }
 
   /** The live cache holds these too, after all that it held. */
@@ -64,9 +100,25 @@ export class Conversations {
     for (const id of ids) this.#liveIds.push(id);
   }
 
-  /** The live cache holds no more than so many positions. */
-  truncate(length: number): void {
-    this.#liveIds.length = Math.min(length, this.#liveIds.length);
+  /**
+   * Cuts the live cache back to at most `length` positions; yields how many it holds then. That is fewer where the model has
+   * states that cannot be cut back, and the last copy of them is from before.
+   */
+  rewind(length: number): number {
+    const kept = Math.min(length, this.#liveIds.length);
+    if (this.#history === null || (this.#statesKnown && kept === this.#liveIds.length)) this.#liveIds.length = kept;
+    else {
+      this.#statesKnown = false;
+      this.#liveIds.length = this.#history.restore(this.#liveIds, kept);
+      this.#statesKnown = true;
+    }
+    return this.#liveIds.length;
+  }
+
+  /** Keeps a copy of states that cannot be cut back, so that {@link rewind} can come back to where they are now. */
+  keepStates(): void {
+    assert(this.#statesKnown, 'what nobody knows is not kept');
+    this.#history?.take(this.#liveIds);
   }
 
   /** These slots hold nothing any more. */
@@ -77,6 +129,8 @@ export class Conversations {
   /** Forgets everything, parked conversations too. */
   clear(): void {
     this.#liveIds = [];
+    this.#statesKnown = true; // a run from the first position begins anew
+    this.#history?.clear();
     for (const slot of this.#slots) slot.ids = [];
   }
 
@@ -84,11 +138,13 @@ export class Conversations {
     const isWorthIt = this.#liveIds.length >= WORTH_KEEPING_TOKENS;
     const keeps = isWorthIt && this.#liveIds.length <= this.#roomOf(slot);
     if (isWorthIt && !keeps) this.#park(); // this slot has not grown with the live cache; another one may have
-    const parked = slot.ids;
-    this.#parking?.swap(slot.index, keeps ? this.#liveIds.length : 0, parked.length);
+    const { ids, statesKnown } = slot;
+    this.#parking?.swap(slot.index, keeps ? this.#liveIds.length : 0, ids.length);
     slot.ids = keeps ? this.#liveIds : [];
+    slot.statesKnown = this.#statesKnown;
     slot.usedAt = ++this.#clock;
-    this.#liveIds = [...parked];
+    this.#liveIds = [...ids];
+    this.#statesKnown = statesKnown;
   }
 
   #park(): void {
@@ -96,7 +152,19 @@ export class Conversations {
     if (!slot) return;
     this.#parking?.park(slot.index, this.#liveIds.length);
     slot.ids = [...this.#liveIds];
+    slot.statesKnown = this.#statesKnown;
     slot.usedAt = ++this.#clock;
+  }
+
+  get #live(): Held {
+    return { ids: this.#liveIds, statesKnown: this.#statesKnown };
+  }
+
+  /** How many of `ids` would not have to run if the live cache held this. */
+  #reach(held: Held, ids: readonly number[]): number {
+    const shared = commonPrefixLength(held.ids, ids);
+    if (this.#history === null || (held.statesKnown && shared === held.ids.length)) return shared;
+    return this.#history.reach(ids, shared);
   }
 
   #roomOf({ index }: Slot): number {

@@ -58,23 +58,24 @@ export async function generateOnDevice(
   const pending: Promise<number>[] = [];
   const readIds: number[] = [];
   let chosenCount = 0;
-  let ranCount = 0; // of the chosen tokens
+  let submittedCount = 0; // of the chosen tokens, those that run
+  let ranCount = 0; // of these, those that are known to
   let bookedCount = 0; // of these, those that the decoder knows of
   const choose = (): void => {
     const step = { position: promptIds.length + chosenCount, draw: draw(), forbid: chosenCount < forbidden.steps };
     pending.push(loop.choose(step));
     chosenCount++;
   };
-  /** Tokens that ran but were never read are in the cache too, behind these; the next run writes over them. */
+  /** Tokens that ran but were never read are in the cache too, behind these; the next run writes over them, or rewinds. */
   const book = (): void => {
-    decoder.append(readIds.slice(bookedCount, ranCount));
+    decoder.append(readIds.slice(bookedCount, ranCount), submittedCount > Math.min(readIds.length, ranCount));
     bookedCount = Math.min(readIds.length, ranCount);
   };
   /** Goes on in a cache that has grown: the last token that was read runs, and all of them count as seen. */
   const resume = async (): Promise<void> => {
     const ids = [...promptIds, ...readIds];
     await decoder.prefillFor(ids, signal);
-    bookedCount = ranCount = readIds.length;
+    bookedCount = ranCount = submittedCount = readIds.length;
     loop.begin(ids, rule);
   };
   try {
@@ -87,6 +88,7 @@ export async function generateOnDevice(
           if (decoder.tokenLoopObstacle !== null) break;
           await resume();
         } else {
+          submittedCount++;
           await loop.advance(signal);
           ranCount++;
         }

@@ -42,7 +42,7 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
   checkLimits(plan, device.limits);
   const usage = bufferUsage();
   const weights = new Map<string, GPUBuffer>();
-  const kv: KvStore = { live: new Map(), slots: [], spare: null };
+  const kv: KvStore = { live: new Map(), slots: [], snapshots: [], spare: null };
   const allowance: GPUBuffer[] = [];
   const destroy = (): void => {
     for (const buffer of weights.values()) buffer.destroy();
@@ -54,6 +54,12 @@ export async function reserveGpuBuffers(plan: LoadPlan, gpu: GpuContext): Promis
       weights.set(name, ledger.createBuffer('weights', { label: name, size: alignSize(sizeBytes), usage }));
     }
     createCaches(plan, ledger, kv.live);
+    for (let slot = 0; slot < plan.stateSnapshots; slot++) {
+      const states: KvCaches = new Map();
+      kv.snapshots.push(states);
+      const caches = plan.caches.filter(({ canRewind }) => !canRewind);
+      createCaches({ caches, contextTokens: plan.contextTokens }, ledger, states);
+    }
     // Room for activations, which the runtime allocates itself: held until all that stays has its place, then given back.
     const pieceBytes = alignSize(Math.min(plan.costs.activationBytes, largestBinding(plan, device.limits)));
     for (let sum = 0; sum < plan.costs.activationBytes; sum += pieceBytes) {

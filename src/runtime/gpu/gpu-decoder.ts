@@ -14,6 +14,7 @@ import type { GpuDecoderParts } from './decoder-parts.ts';
 import { growKvCaches } from './kv-growth.ts';
 import type { ContextResizing } from './kv-growth.ts';
 import { createGpuKvParking } from './kv-parking.ts';
+import { createGpuStateSnapshots } from './state-snapshots.ts';
 import { checkGpu, toGpuError } from './errors.ts';
 import { GpuTokenLoop } from './token-loop.ts';
 import { toRuntimeError } from '../ort/runtime-errors.ts';
@@ -29,8 +30,10 @@ interface GrowingDecoderParts extends GpuDecoderParts {
 export function createGpuDecoder(parts: GrowingDecoderParts): Decoder {
   const { ort, gpu, plan, session, buffers, resizing } = parts;
   let bound = bindModel(ort, plan, buffers, session);
+  const snapshots = createGpuStateSnapshots(gpu.device, buffers.kv);
   /** Logits of the last position: into `logits`, or, for null, to JavaScript. */
   const run = async (ids: readonly number[], startPosition: number, logits: Tensor | null, signal?: AbortSignal) => {
+    if (startPosition === 0) snapshots?.clear();
     const total = startPosition + ids.length;
     const feeds = {
       ...bound.feeds,
@@ -54,6 +57,7 @@ export function createGpuDecoder(parts: GrowingDecoderParts): Decoder {
     },
     tokenLoop,
     parking: createGpuKvParking(gpu.device, buffers.kv),
+    ...(snapshots && { snapshots }),
     async grow(request) {
       const before = [...buffers.kv.live.values()];
       try {

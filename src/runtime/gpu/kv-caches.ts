@@ -30,6 +30,8 @@ export interface KvStore {
   readonly live: KvCaches;
   /** By slot; a slot that was given up has no buffers. */
   readonly slots: KvCaches[];
+  /** By slot: copies of the states that cannot be cut back, and of nothing else. None where every cache can be. */
+  readonly snapshots: KvCaches[];
   /** Room for the largest cache while conversations are exchanged; null where none are parked. */
   spare: SpareBuffer | null;
 }
@@ -68,7 +70,13 @@ export function countRoom(caches: KvCaches | undefined): number {
   return !caches || caches.size === 0 ? 0 : Math.min(...[...caches.values()].map(({ tokens }) => tokens));
 }
 
-/** Encodes the copy of the first `tokens` positions; of a state of fixed size, of all of it. */
+/** WebGPU copies multiples of so many bytes. */
+const COPY_ALIGNMENT_BYTES = 4;
+
+/**
+ * Encodes the copy of the first `tokens` positions; of a state of fixed size, of all of it, which may end in half a word: then
+ * what fills up both buffers is copied too.
+ */
 export function copyPositions(
   spec: CacheSpec,
   encoder: GPUCommandEncoder,
@@ -77,13 +85,14 @@ export function copyPositions(
   tokens: number,
 ): void {
   for (const copy of listCopies(spec, from.tokens, to.tokens, tokens)) {
-    encoder.copyBufferToBuffer(from.buffer, copy.from, to.buffer, copy.to, copy.sizeBytes);
+    const sizeBytes = Math.ceil(copy.sizeBytes / COPY_ALIGNMENT_BYTES) * COPY_ALIGNMENT_BYTES;
+    encoder.copyBufferToBuffer(from.buffer, copy.from, to.buffer, copy.to, sizeBytes);
   }
 }
 
 /** Gives all of it back. */
-export function destroyStore({ live, slots, spare }: KvStore): void {
-  for (const caches of [live, ...slots]) destroyCaches(caches);
+export function destroyStore({ live, slots, snapshots, spare }: KvStore): void {
+  for (const caches of [live, ...slots, ...snapshots]) destroyCaches(caches);
   spare?.buffer.destroy();
 }
 

@@ -90,9 +90,13 @@ export class GpuTokenLoop implements TokenLoop {
     }
   }
 
-  async prepare(id: number, position: number, expected: Float32Array): Promise<void> {
-    // With the step that is to be proved: any other would leave its keys where the cache holds something.
-    if (this.#captured === null) await this.#capture(id, position);
+  async prepare(id: number, position: number, expected: Float32Array, rewind: () => void): Promise<void> {
+    rewind();
+    if (this.#captured === null) {
+      // With the step that is to be proved: any other would leave its keys where the cache holds something.
+      await this.#capture(id, position);
+      rewind();
+    }
     try {
       await this.#prove(requirePrepared(this.#bench), id, position, expected);
       this.#proved = true;

@@ -55,8 +55,7 @@ export class GrowingCache {
   parking(slotCount: number): KvParking {
     const slots = new Map<number, Kept>();
     const park = (slot: number, tokens: number): void => {
-      this.truncate(tokens);
-      slots.set(slot, { tensors: this.#tensors, length: this.#length });
+      slots.set(slot, this.#keep(tokens));
     };
     return {
       slotCount,
@@ -66,8 +65,13 @@ export class GrowingCache {
         const parked = slots.get(slot);
         if (liveTokens > 0) park(slot, liveTokens);
         else slots.delete(slot);
-        if (parked) [this.#tensors, this.#length] = [parked.tensors, parked.length];
-        this.truncate(parkedTokens);
+        if (parked === undefined || parkedTokens === 0) {
+          this.clear();
+          return;
+        }
+        [this.#tensors, this.#length] = [parked.tensors, parked.length];
+        const kept = this.#keep(parkedTokens);
+        [this.#tensors, this.#length] = [kept.tensors, kept.length];
       },
     };
   }
@@ -92,7 +96,13 @@ export class GrowingCache {
         this.#tensors = { ...this.#cut(kept.length), ...kept.tensors };
         this.#length = kept.length;
       },
+      clear: () => this.clear(),
     };
+  }
+
+  /** The first `length` positions, and the states as they are. */
+  #keep(length: number): Kept {
+    return { tensors: { ...this.#tensors, ...this.#cut(length) }, length };
   }
 
   /** Keeps the first `length` positions. A state of fixed size cannot be cut back: only to no token at all. */
@@ -114,6 +124,7 @@ export class GrowingCache {
   #cut(length: number): Tensors {
     const growing = this.#specs.filter(growsWithTokens);
     if (length === this.#length) return this.#tensors;
+    assert(length < this.#length, 'only what the cache holds can be kept');
     return Object.fromEntries(growing.map((spec) => [spec.past, this.#cutOne(spec, length)]));
   }
 

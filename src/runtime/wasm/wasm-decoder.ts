@@ -18,7 +18,7 @@ import type { Session } from '../ort/sessions.ts';
 /** What a WASM decoder is made from. */
 export interface WasmDecoderParts {
   readonly ort: Ort;
-  readonly plan: LoadPlan;
+  readonly plan: Pick<LoadPlan, 'weights' | 'caches' | 'maxContextTokens' | 'conversations' | 'stateSnapshots'>;
   readonly graph: Uint8Array<ArrayBuffer>;
   /** The whole content of one weight buffer, synchronously; called once a buffer. */
   readonly makeBuffer: (bufferName: string, sizeBytes: number) => Uint8Array;
@@ -51,10 +51,12 @@ export async function createWasmDecoder(
     throw toRuntimeError(failure ?? error, 'creating the WebAssembly session', null);
   }
   const cache = new GrowingCache(ort, plan.caches);
+  const snapshots = cache.snapshots(plan.stateSnapshots);
 
   return {
     contextTokens: plan.maxContextTokens, // its cache grows as it goes
     parking: cache.parking(plan.conversations - 1),
+    ...(snapshots && { snapshots }),
     async run(ids, startPosition, runSignal) {
       cache.truncate(startPosition);
       const total = startPosition + ids.length;

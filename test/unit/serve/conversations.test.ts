@@ -42,7 +42,7 @@ class PositionCache implements KvParking {
 function ask(conversations: Conversations, cache: PositionCache, ids: readonly number[]): number {
   const reused = conversations.switchTo(ids);
   expect(cache.live.slice(0, reused)).toEqual(ids.slice(0, reused));
-  conversations.truncate(reused);
+  expect(conversations.rewind(reused)).toBe(reused);
   cache.run(ids, reused);
   conversations.append(ids.slice(reused));
   expect(cache.live.slice(0, ids.length)).toEqual([...conversations.liveIds]);
