@@ -247,7 +247,7 @@ export class CachedDecoder {
     const start = this.#seek(ids);
     this.#reusedTokens = start;
     const last = ids.length - 1;
-    for (let position = start; position < ids.length; ) {
+    for (let position = start; position < ids.length;) {
       await yieldToEvents();
       throwIfAborted(signal);
       // Before the last token there is a moment at which states can be kept: another answer to the same prompt begins there.
