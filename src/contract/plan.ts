@@ -13,8 +13,8 @@ export type Dtype = 'fp32' | 'fp16' | 'q8' | 'q4' | 'q4f16';
 /** What runs the model. */
 export type Device = 'webgpu' | 'wasm';
 
-/** Number formats of safetensors that can be read. */
-export type SourceDtype = 'F32' | 'F16' | 'BF16';
+/** A number format that checkpoints are read from, whatever their files call it (`formats/codecs`). */
+export type CodecId = 'f32' | 'f16' | 'bf16';
 
 /** How one weight is laid out after stage 5 (fill). */
 export type WeightEncoding = 'f32' | 'f16' | 'q8' | 'q4';
@@ -72,14 +72,14 @@ export interface SourcePadding {
   readonly firstRow: number;
 }
 
-/** A tensor in a safetensors file, or some of its rows where a weight is in parts. */
+/** A tensor in a checkpoint's file, or some of its rows where a weight is in parts. */
 export interface TensorSource {
   readonly file: string;
   readonly tensor: string;
-  readonly dtype: SourceDtype;
+  readonly codec: CodecId;
   /** Of the rows that are meant: the tensor's own, unless it is cut. */
   readonly shape: readonly number[];
-  /** Byte range in the file, half-open, header included. */
+  /** Byte range in the file, half-open. */
   readonly start: number;
   readonly end: number;
   /** Set where the weight has zeros between the values of the source. */
@@ -273,7 +273,7 @@ export interface LoadPlan {
   readonly tokenizer: TokenizerSource | null;
   /** Why: repeats the request, or says what the repository has. */
   readonly tokenizerReason: string;
-  /** The safetensors files that hold at least one needed tensor, in file order. */
+  /** The checkpoint's files that hold at least one needed tensor, in file order. */
   readonly weightFiles: readonly { readonly path: string; readonly sizeBytes: number }[];
   /** Where the files lie: whether the next load finds them. */
   readonly storage: PlannedStorage;

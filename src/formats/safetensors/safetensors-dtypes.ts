@@ -1,7 +1,7 @@
 /**
- * The number formats that a safetensors header may name, and the ones that Firstlight can load.
+ * The number formats that a safetensors header may name, and the codecs that read them.
  */
-import type { SourceDtype } from '../../contract/plan.ts';
+import type { CodecId } from '../../contract/plan.ts';
 
 /** Bits per value of every dtype of the format (https://github.com/huggingface/safetensors, `Dtype`). */
 export const SAFETENSORS_DTYPE_BITS = {
@@ -32,15 +32,14 @@ export const SAFETENSORS_DTYPE_BITS = {
 /** A dtype that the format knows. */
 export type SafetensorsDtype = keyof typeof SAFETENSORS_DTYPE_BITS;
 
-/** Bytes per value of the dtypes that can be loaded. */
-export const SOURCE_DTYPE_BYTES: Readonly<Record<SourceDtype, number>> = { F32: 4, F16: 2, BF16: 2 };
+const CODECS: Readonly<Partial<Record<SafetensorsDtype, CodecId>>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
 /** Whether the format knows this dtype. */
 export function isSafetensorsDtype(value: unknown): value is SafetensorsDtype {
   return typeof value === 'string' && Object.hasOwn(SAFETENSORS_DTYPE_BITS, value);
 }
 
-/** Whether tensors of this dtype can become weights. */
-export function isLoadableDtype(dtype: SafetensorsDtype): dtype is SourceDtype {
-  return Object.hasOwn(SOURCE_DTYPE_BYTES, dtype);
+/** The codec of a dtype; null where its tensors cannot become weights. */
+export function findCodec(dtype: SafetensorsDtype): CodecId | null {
+  return CODECS[dtype] ?? null;
 }

@@ -34,7 +34,7 @@ export function encodeBlock(block: RowBlock, sourceBytes: Uint8Array, takeMemory
   const scaleType: ScaleType = scales?.type === 'float16' ? 'float16' : 'float32';
   const encoded = encodeRows(
     spreadBlock(block, sourceBytes),
-    block.dtype,
+    block.codec,
     block.cols,
     block.rowCount,
     weight.encoding,
@@ -63,7 +63,7 @@ export function encodeTable(weight: PlannedWeight, table: Float32Array): readonl
   assert(buffer && !isQuantEncoding(weight.encoding), `${weight.name} is a plain table`);
   assert(table.length === weight.rows * weight.cols, `the table of ${weight.name} has its planned size`);
   const source = new Uint8Array(table.buffer, table.byteOffset, table.byteLength);
-  const encoded = encodeRows(source, 'F32', weight.cols, weight.rows, weight.encoding);
+  const encoded = encodeRows(source, 'f32', weight.cols, weight.rows, weight.encoding);
   assert('values' in encoded, `${weight.name} is encoded as plain values`);
   return [{ buffer: buffer.name, offset: 0, bytes: encoded.values }];
 }

@@ -6,10 +6,10 @@
  * is longer, so that no large tensor is ever in memory whole.
  */
 import { assert } from '../../base/assert.ts';
-import type { Gaps, PlannedWeight, SourceDtype, TensorSource } from '../../contract/plan.ts';
+import type { CodecId, Gaps, PlannedWeight, TensorSource } from '../../contract/plan.ts';
 import { countBefore, countSpread, findPosition } from '../../base/gaps.ts';
+import { countStoredBytes } from '../../formats/codecs/codecs.ts';
 import { isQuantEncoding } from '../../formats/quant-layout.ts';
-import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors/safetensors-dtypes.ts';
 
 /** Two reads are in memory at a time, and one block's result: 8 MiB in all. Larger reads gain nothing measurable. */
 export const MAX_READ_BYTES = 2 * 2 ** 20;
@@ -18,7 +18,7 @@ export const MAX_READ_BYTES = 2 * 2 ** 20;
 export interface RowBlock {
   readonly weight: PlannedWeight;
   readonly source: TensorSource;
-  readonly dtype: SourceDtype;
+  readonly codec: CodecId;
   /** Bytes in the source's file, half-open. */
   readonly start: number;
   readonly end: number;
@@ -54,7 +54,7 @@ export function listRowBlocks(weight: PlannedWeight, maxBytes = MAX_READ_BYTES):
   const blocks: RowBlock[] = [];
   let firstRow = 0;
   for (const source of weight.sources) {
-    const rowBytes = cols * SOURCE_DTYPE_BYTES[source.dtype];
+    const rowBytes = countStoredBytes(source.codec, cols);
     const sourceRows = (source.end - source.start) / rowBytes;
     assert(Number.isInteger(sourceRows), `${source.tensor} is whole rows of ${weight.name}`);
     const blockRows = Math.max(1, Math.floor(maxBytes / rowBytes));
@@ -65,7 +65,7 @@ export function listRowBlocks(weight: PlannedWeight, maxBytes = MAX_READ_BYTES):
       blocks.push({
         weight,
         source,
-        dtype: source.dtype,
+        codec: source.codec,
         start,
         end,
         firstRow: firstRow + row,
@@ -87,12 +87,12 @@ function listSpreadBlocks(weight: PlannedWeight, maxBytes: number): readonly Row
   const blocks: RowBlock[] = [];
   let sourceRow = 0;
   for (const source of weight.sources) {
-    const { dtype, padding } = source;
+    const { codec, padding } = source;
     assert(padding, `all sources of ${weight.name} are padded`);
     const { rows, cols, rowCount } = padding;
     const [ownRows = 1, ...rowDims] = source.shape;
     const sourceCols = rowDims.reduce((product, dim) => product * dim, 1);
-    const rowBytes = sourceCols * SOURCE_DTYPE_BYTES[dtype];
+    const rowBytes = countStoredBytes(codec, sourceCols);
     assert(source.end - source.start === ownRows * rowBytes, `${source.tensor} is whole rows of ${weight.name}`);
     const blockRows = Math.max(1, Math.floor(maxBytes / rowBytes));
     const ownRowsBefore = countBefore(rows, padding.firstRow);
@@ -104,7 +104,7 @@ function listSpreadBlocks(weight: PlannedWeight, maxBytes: number): readonly Row
       blocks.push({
         weight,
         source,
-        dtype,
+        codec,
         start: source.start + ownRow * rowBytes,
         end: source.start + ownEnd * rowBytes,
         firstRow: sourceRow + row,

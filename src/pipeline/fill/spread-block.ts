@@ -1,10 +1,9 @@
 /**
  * The checkpoint bytes of a block with zeros between its rows and columns: what an encoder gets where heads are padded.
  *
- * Zero is a run of zero bytes in every number format of safetensors that is read, so that this happens before encoding, once for
- * all encodings.
+ * Zero is a run of zero bytes in every codec, so that this happens before encoding, once for all encodings.
  */
-import { SOURCE_DTYPE_BYTES } from '../../formats/safetensors/safetensors-dtypes.ts';
+import { countStoredBytes } from '../../formats/codecs/codecs.ts';
 import { isGap } from '../../base/gaps.ts';
 import type { RowBlock } from './row-blocks.ts';
 
@@ -12,11 +11,10 @@ import type { RowBlock } from './row-blocks.ts';
 export function spreadBlock(block: RowBlock, sourceBytes: Uint8Array): Uint8Array {
   const { spread, rowCount } = block;
   if (spread === null) return sourceBytes;
-  const valueBytes = SOURCE_DTYPE_BYTES[block.dtype];
-  const rowBytes = block.cols * valueBytes;
-  const sourceRowBytes = spread.sourceCols * valueBytes;
-  const runBytes = spread.cols === null ? sourceRowBytes : spread.cols.run * valueBytes;
-  const periodBytes = spread.cols === null ? rowBytes : runBytes + spread.cols.zeros * valueBytes;
+  const bytesOf = (values: number): number => countStoredBytes(block.codec, values);
+  const rowBytes = bytesOf(block.cols);
+  const runBytes = bytesOf(spread.cols === null ? spread.sourceCols : spread.cols.run);
+  const periodBytes = spread.cols === null ? rowBytes : runBytes + bytesOf(spread.cols.zeros);
   const spreadBytes = new Uint8Array(rowCount * rowBytes);
   let from = 0;
   for (let row = 0; row < rowCount; row++) {

@@ -9,7 +9,7 @@ import type { SourceSpec, WeightSpec } from '../../blueprints/blueprint.ts';
 import { type ErrorCode, LoadError } from '../../contract/errors.ts';
 import type { DecoderShape, LoadPlan, TensorSource } from '../../contract/plan.ts';
 import { countSpread } from '../../base/gaps.ts';
-import { isLoadableDtype } from '../../formats/safetensors/safetensors-dtypes.ts';
+import { findCodec } from '../../formats/safetensors/safetensors-dtypes.ts';
 import type { LocatedTensor, TensorTable } from './read-headers.ts';
 
 /** The checkpoint, sorted out. */
@@ -108,7 +108,7 @@ function checkShapes(located: readonly { source: SourceSpec; found: LocatedTenso
 
 function checkDtypes(located: readonly { found: LocatedTensor }[]): void {
   const wrong = located
-    .filter(({ found }) => !isLoadableDtype(found.dtype))
+    .filter(({ found }) => findCodec(found.dtype) === null)
     .map(({ found }) => ({ tensor: found.name, file: found.file, dtype: found.dtype }));
   if (wrong.length === 0) return;
   const lines = wrong.map(({ tensor, dtype }) => `${tensor} is ${dtype}`);
@@ -122,7 +122,7 @@ function toSource({ padding }: SourceSpec, { file, name, dtype, shape, start, en
     ...(padding ? { padding: { ...padding, rowCount, firstRow: 0 } } : {}),
     file,
     tensor: name,
-    dtype: dtype as TensorSource['dtype'],
+    codec: findCodec(dtype) as TensorSource['codec'],
     shape,
     start,
     end,

@@ -13,7 +13,7 @@ import { hashIdentity } from '../../base/identity.ts';
 
 /**
  * Raise it with every change after which the same checkpoint and the same plan become other bytes: the kernels of
- * `fill/kernels`, `formats/quant-layout.ts`, the layout below. Whatever else changes (the plan's weights, their sources,
+ * `fill/kernels`, `formats/codecs`, `formats/quant-layout.ts`, the layout below. A test holds it: it has the bytes' hash by version. Whatever else changes (the plan's weights, their sources,
  * encodings, order or parts) is in the key already. What another version wrote is removed at the next start.
  */
 export const CONVERTER_VERSION = 1;
@@ -67,8 +67,8 @@ export async function describePrepared(
     .map(({ rows, cols, encoding, buffers, sources }) => [
       [rows, cols, encoding],
       buffers.map(({ name, type, sizeBytes }) => [name, type, sizeBytes]),
-      sources.map(({ file, start, end, dtype, padding }) => [
-        ...[blobKeys.get(file), start, end, dtype],
+      sources.map(({ file, start, end, codec, padding }) => [
+        ...[blobKeys.get(file), start, end, codec],
         ...(padding ? [padding] : []),
       ]),
     ]);

@@ -23,16 +23,16 @@ const SHAPES = [
 ];
 
 describe('plain encodings', () => {
-  it.each(['F32', 'BF16'] as const)('%s → f32 is exact', (dtype) => {
+  it.each(['f32', 'bf16'] as const)('%s → f32 is exact', (dtype) => {
     const source = toBytes(gaussian(5 * 33, 1), dtype);
     const encoded = valuesOf(encodeRows(source, dtype, 33, 5, 'f32'));
-    expect(readValues(encoded, 'F32')).toEqual(readValues(source, dtype));
+    expect(readValues(encoded, 'f32')).toEqual(readValues(source, dtype));
   });
 
   it('every binary16 goes to f32 and to f16 unchanged', () => {
     const source = new Uint8Array(Uint16Array.from({ length: 0x10000 }, (_, bits) => bits).buffer);
-    expect(readValues(valuesOf(encodeRows(source, 'F16', 256, 256, 'f32')), 'F32')).toEqual(readValues(source, 'F16'));
-    expect(readValues(valuesOf(encodeRows(source, 'F16', 256, 256, 'f16')), 'F16')).toEqual(readValues(source, 'F16'));
+    expect(readValues(valuesOf(encodeRows(source, 'f16', 256, 256, 'f32')), 'f32')).toEqual(readValues(source, 'f16'));
+    expect(readValues(valuesOf(encodeRows(source, 'f16', 256, 256, 'f16')), 'f16')).toEqual(readValues(source, 'f16'));
   });
 
   it('every bfloat16 goes to the nearest binary16', () => {
@@ -40,10 +40,10 @@ describe('plain encodings', () => {
       (bits) => (bits & 0x7f80) !== 0x7f80,
     );
     const source = new Uint8Array(finite.buffer);
-    const encoded = encodeRows(source, 'BF16', finite.length, 1, 'f16');
+    const encoded = encodeRows(source, 'bf16', finite.length, 1, 'f16');
     const bits = new Uint16Array(valuesOf(encoded).slice().buffer);
     let infinite = 0;
-    const wrong = readValues(source, 'BF16').filter((value, i) => {
+    const wrong = readValues(source, 'bf16').filter((value, i) => {
       const code = bits[i] as number;
       const got = halfValue(code);
       if (Math.abs(value) >= 65520) {
@@ -63,13 +63,13 @@ describe('plain encodings', () => {
   });
 
   it('takes bytes at any alignment', () => {
-    const source = toBytes(gaussian(66, 2), 'BF16');
+    const source = toBytes(gaussian(66, 2), 'bf16');
     for (const shift of [1, 2, 3]) {
       const askew = new Uint8Array(source.length + shift);
       askew.set(source, shift);
       for (const encoding of ['f32', 'f16', 'q8', 'q4'] as const) {
-        expect(encodeRows(askew.subarray(shift), 'BF16', 33, 2, encoding)).toEqual(
-          encodeRows(source, 'BF16', 33, 2, encoding),
+        expect(encodeRows(askew.subarray(shift), 'bf16', 33, 2, encoding)).toEqual(
+          encodeRows(source, 'bf16', 33, 2, encoding),
         );
       }
     }
@@ -85,9 +85,9 @@ describe('quantised encodings', () => {
 
   it.each(cases)('$encoding [$rows, $cols] with $scaleType scales stays within its error bound', (options) => {
     const { rows, cols, encoding, scaleType } = options;
-    const source = toBytes(gaussian(rows * cols, rows + cols), 'BF16');
-    const values = readValues(source, 'BF16');
-    const { blocks, scales } = blocksOf(encodeRows(source, 'BF16', cols, rows, encoding, scaleType));
+    const source = toBytes(gaussian(rows * cols, rows + cols), 'bf16');
+    const values = readValues(source, 'bf16');
+    const { blocks, scales } = blocksOf(encodeRows(source, 'bf16', cols, rows, encoding, scaleType));
     const blockCount = rows * Math.ceil(cols / 32);
     expect(blocks.length).toBe(blockCount * (encoding === 'q8' ? 32 : 16));
     expect(scales.length).toBe(blockCount * (scaleType === 'float32' ? 4 : 2));
@@ -116,9 +116,9 @@ describe('quantised encodings', () => {
   it('q4 is better than the plain rule (largest value at -8) by at least 3 % in root mean square', () => {
     const rows = 512;
     const cols = 64;
-    const source = toBytes(gaussian(rows * cols, 7), 'F32');
-    const values = readValues(source, 'F32');
-    const { blocks, scales } = blocksOf(encodeRows(source, 'F32', cols, rows, 'q4'));
+    const source = toBytes(gaussian(rows * cols, 7), 'f32');
+    const values = readValues(source, 'f32');
+    const { blocks, scales } = blocksOf(encodeRows(source, 'f32', cols, rows, 'q4'));
     const ours = dequantise(blocks, scales, { rows, cols, bits: 4, scaleType: 'float32' }).values.flat();
     const plain = values.map((value, i) => {
       const block = values.slice(i - (i % 32), i - (i % 32) + 32);
@@ -139,7 +139,7 @@ describe('quantised encodings', () => {
         ['q8', 8],
         ['q4', 4],
       ] as const) {
-        const { blocks, scales } = blocksOf(encodeRows(new Uint8Array(source.buffer), 'F32', 32, 1, encoding));
+        const { blocks, scales } = blocksOf(encodeRows(new Uint8Array(source.buffer), 'f32', 32, 1, encoding));
         const read = dequantise(blocks, scales, { rows: 1, cols: 32, bits, scaleType: 'float32' })
           .values[0] as number[];
         expect(read[17]).toBeCloseTo(value, 6);
@@ -159,8 +159,8 @@ describe('quantised encodings', () => {
         const source = new Float32Array(96);
         source[40] = bad;
         source[90] = 1;
-        const { blocks, scales } = blocksOf(encodeRows(new Uint8Array(source.buffer), 'F32', 96, 1, encoding));
-        const [first, second, third] = readValues(scales, 'F32');
+        const { blocks, scales } = blocksOf(encodeRows(new Uint8Array(source.buffer), 'f32', 96, 1, encoding));
+        const [first, second, third] = readValues(scales, 'f32');
         expect(first).toBe(0);
         expect(Number.isNaN(second)).toBe(poisoned);
         expect(third).not.toBe(0);
@@ -181,13 +181,13 @@ describe('quantised encodings', () => {
           const source = new Float32Array(96);
           source.set(values, 32);
           const { blocks, scales } = blocksOf(
-            encodeRows(new Uint8Array(source.buffer), 'F32', 96, 1, encoding, scaleType),
+            encodeRows(new Uint8Array(source.buffer), 'f32', 96, 1, encoding, scaleType),
           );
           const zeroByte = encoding === 'q8' ? 0x80 : 0x88;
           const third = blocks.length / 3;
           expect(blocks.subarray(0, third).every((byte) => byte === zeroByte)).toBe(true);
           expect(blocks.subarray(2 * third).every((byte) => byte === zeroByte)).toBe(true);
-          const scale = readValues(scales, scaleType === 'float16' ? 'F16' : 'F32')[1] as number;
+          const scale = readValues(scales, scaleType === 'float16' ? 'f16' : 'f32')[1] as number;
           if (encoding === 'q4' || !Number.isFinite(scale) || scale === 0) return;
           // 8 bits: no value is ever clamped, even where the float16 scale is subnormal.
           values.forEach((value, i) => {
@@ -210,10 +210,10 @@ describe('quantised encodings', () => {
     });
     fc.assert(
       fc.property(split, ({ rows, cols, cut, encoding, scaleType }) => {
-        const source = toBytes(gaussian(rows * cols, cols), 'BF16');
+        const source = toBytes(gaussian(rows * cols, cols), 'bf16');
         const at = Math.min(cut, rows);
         const encode = (from: number, to: number): EncodedRows =>
-          encodeRows(source.subarray(from * cols * 2, to * cols * 2), 'BF16', cols, to - from, encoding, scaleType);
+          encodeRows(source.subarray(from * cols * 2, to * cols * 2), 'bf16', cols, to - from, encoding, scaleType);
         const whole = encode(0, rows);
         const [top, bottom] = [encode(0, at), encode(at, rows)];
         const parts = (rowsOf: EncodedRows): Uint8Array[] =>

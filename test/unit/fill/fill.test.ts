@@ -64,8 +64,8 @@ async function fill(made: Handmade, overrides: Partial<FillRequest> = {}): Promi
 /** Checkpoint values of a weight, stacked. */
 function expectedValues({ plan, files }: Handmade, name: string): number[] {
   const weight = plan.weights.find((candidate) => candidate.name === name);
-  return (weight?.sources ?? []).flatMap(({ file, start, end, dtype }) =>
-    readValues(files.get(file)?.slice(start, end) ?? new Uint8Array(0), dtype),
+  return (weight?.sources ?? []).flatMap(({ file, start, end, codec }) =>
+    readValues(files.get(file)?.slice(start, end) ?? new Uint8Array(0), codec),
   );
 }
 
@@ -75,10 +75,10 @@ describe('fillWeights', () => {
     const { buffers } = await fill(made);
     const bytes = (name: string): Uint8Array => buffers.get(name) ?? new Uint8Array(0);
 
-    expect(readValues(bytes('plain').slice(0, 7 * 9 * 4), 'F32')).toEqual(expectedValues(made, 'plain'));
+    expect(readValues(bytes('plain').slice(0, 7 * 9 * 4), 'f32')).toEqual(expectedValues(made, 'plain'));
     for (const name of ['half', 'bias']) {
       const expected = expectedValues(made, name);
-      const got = readValues(bytes(name).slice(0, expected.length * 2), 'F16');
+      const got = readValues(bytes(name).slice(0, expected.length * 2), 'f16');
       got.forEach((value, i) => {
         expect(Math.abs(value - (expected[i] as number))).toBeLessThanOrEqual(Math.abs(expected[i] as number) / 2048);
       });
@@ -94,7 +94,7 @@ describe('fillWeights', () => {
         expect(Math.abs(value - (expected[i] as number))).toBeLessThanOrEqual((bits === 8 ? 0.501 : 1.7) * scale);
       });
     }
-    expect(readValues(bytes('rotary.sin').slice(0, 60), 'F32')).toEqual([...computeRotary().sin]);
+    expect(readValues(bytes('rotary.sin').slice(0, 60), 'f32')).toEqual([...computeRotary().sin]);
   });
 
   it('reads each needed byte once, in the order of the files', async () => {
@@ -150,7 +150,7 @@ describe('fillWeights', () => {
     const rowStart = start + row * cols * 2;
     const expected = readValues(
       made.files.get(file)?.slice(rowStart, rowStart + cols * 2) ?? new Uint8Array(0),
-      'BF16',
+      'bf16',
     );
     const blocks = buffers.get('big.blocks')?.slice(row * 2048, (row + 1) * 2048) ?? new Uint8Array(0);
     const scales = buffers.get('big.scales')?.slice(row * 512, (row + 1) * 512) ?? new Uint8Array(0);

@@ -5,7 +5,7 @@ import type {
   DecoderShape,
   GraphTensor,
   PlannedWeight,
-  SourceDtype,
+  CodecId,
   TensorSource,
   WeightEncoding,
 } from '../../../src/contract/plan.ts';
@@ -54,8 +54,20 @@ const SHAPE: DecoderShape = {
 
 const CONTEXT_TOKENS = 5;
 
+/** `count` values of a tensor as a checkpoint holds them; the same for the same seed. */
+export type MakeBytes = (codec: CodecId, count: number, seed: number) => Uint8Array<ArrayBuffer>;
+
+const makeGaussian: MakeBytes = (codec, count, seed) => {
+  if (codec === 'f16') throw new Error('there is no reference that writes f16');
+  return toBytes(gaussian(count, seed), codec);
+};
+
 /** Tensors are laid into the files by name, alternating, so that stacks are split over files and out of order. */
-export function makePlan(weights: readonly HandmadeWeight[], dtype: Exclude<SourceDtype, 'F16'> = 'BF16'): Handmade {
+export function makePlan(
+  weights: readonly HandmadeWeight[],
+  codec: CodecId = 'bf16',
+  makeBytes: MakeBytes = makeGaussian,
+): Handmade {
   const paths = ['b-first.safetensors', 'a-second.safetensors'];
   const contents = paths.map((_, i) => [new Uint8Array(11 + i).fill(0xee)]); // a header of odd length
   const lengths = contents.map((parts) => parts[0]?.length ?? 0);
@@ -64,10 +76,10 @@ export function makePlan(weights: readonly HandmadeWeight[], dtype: Exclude<Sour
   tensors.forEach(({ tensor, shape }, i) => {
     const start = lengths[i % 2] as number;
     const count = shape.reduce((a, b) => a * b, 1);
-    const bytes = toBytes(gaussian(count, i + 1), dtype);
+    const bytes = makeBytes(codec, count, i + 1);
     contents[i % 2]?.push(bytes);
     lengths[i % 2] = start + bytes.length;
-    sources.set(tensor, { file: paths[i % 2] as string, tensor, dtype, shape, start, end: start + bytes.length });
+    sources.set(tensor, { file: paths[i % 2] as string, tensor, codec, shape, start, end: start + bytes.length });
   });
   const files = new Map(paths.map((path, i) => [path, concat(contents[i] ?? [])]));
   const table = { rows: CONTEXT_TOKENS, cols: 3, encoding: 'f32', sources: [] } as const;

@@ -29,7 +29,7 @@ function expectBuffers(planned: LoadPlan, model: string): Map<string, Uint8Array
     const values = readValues(spec, shape, checkpoint).slice(start, start + rows * cols);
     const [first, second] = weight.buffers;
     const scaleType = second?.type === 'float16' ? 'float16' : 'float32';
-    const encoded = encodeRows(new Uint8Array(values.buffer), 'F32', cols, rows, encoding, scaleType);
+    const encoded = encodeRows(new Uint8Array(values.buffer), 'f32', cols, rows, encoding, scaleType);
     if ('values' in encoded) buffers.set(first?.name ?? '', encoded.values);
     else buffers.set(first?.name ?? '', encoded.blocks).set(second?.name ?? '', encoded.scales);
   }

@@ -4,13 +4,13 @@
  */
 
 /** Values of checkpoint bytes. */
-export function readValues(bytes: Uint8Array, dtype: 'F32' | 'F16' | 'BF16'): number[] {
+export function readValues(bytes: Uint8Array, dtype: 'f32' | 'f16' | 'bf16'): number[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const count = bytes.byteLength / (dtype === 'F32' ? 4 : 2);
+  const count = bytes.byteLength / (dtype === 'f32' ? 4 : 2);
   return Array.from({ length: count }, (_, i) => {
-    if (dtype === 'F32') return view.getFloat32(i * 4, true);
+    if (dtype === 'f32') return view.getFloat32(i * 4, true);
     const bits = view.getUint16(i * 2, true);
-    return dtype === 'F16' ? halfValue(bits) : bf16Value(bits);
+    return dtype === 'f16' ? halfValue(bits) : bf16Value(bits);
   });
 }
 
@@ -40,7 +40,7 @@ export function dequantise(
 ): { values: number[][]; scaleOf: (row: number, col: number) => number; padding: number[] } {
   const { rows, cols, bits, scaleType } = options;
   const blockCount = Math.ceil(cols / 32);
-  const scaleValues = readValues(scales, scaleType === 'float16' ? 'F16' : 'F32');
+  const scaleValues = readValues(scales, scaleType === 'float16' ? 'f16' : 'f32');
   const scaleOf = (row: number, col: number): number => scaleValues[row * blockCount + Math.floor(col / 32)] as number;
   const codeAt = (row: number, col: number): number => {
     const index = row * blockCount * 32 + col;
@@ -76,8 +76,8 @@ export function gaussian(count: number, seed: number, deviation = 0.02): Float32
 }
 
 /** Checkpoint bytes of these values, rounded toward zero where the dtype is narrower. */
-export function toBytes(values: Float32Array<ArrayBuffer>, dtype: 'F32' | 'BF16'): Uint8Array<ArrayBuffer> {
-  if (dtype === 'F32') return new Uint8Array(values.slice().buffer);
+export function toBytes(values: Float32Array<ArrayBuffer>, dtype: 'f32' | 'bf16'): Uint8Array<ArrayBuffer> {
+  if (dtype === 'f32') return new Uint8Array(values.slice().buffer);
   const bits = new Uint32Array(values.slice().buffer);
   return new Uint8Array(Uint16Array.from(bits, (pattern) => pattern >>> 16).buffer);
 }

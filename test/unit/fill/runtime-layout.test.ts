@@ -18,7 +18,7 @@ function encode(
   cols: number,
   bits: 4 | 8,
 ): { blocks: Uint8Array; scales: Float32Array; blockCount: number; weights: number[][] } {
-  const encoded = encodeRows(toBytes(gaussian(ROWS * cols, cols + bits), 'BF16'), 'BF16', cols, ROWS, `q${bits}`);
+  const encoded = encodeRows(toBytes(gaussian(ROWS * cols, cols + bits), 'bf16'), 'bf16', cols, ROWS, `q${bits}`);
   if (!('blocks' in encoded)) throw new Error('expected blocks');
   const { blocks, scales } = encoded;
   const weights = dequantise(blocks, scales, { rows: ROWS, cols, bits, scaleType: 'float32' }).values;

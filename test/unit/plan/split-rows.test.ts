@@ -45,7 +45,7 @@ describe('splitRows', () => {
 
 describe('cutSources', () => {
   const source = (tensor: string, rows: number, start: number) =>
-    ({ file: 'f', tensor, dtype: 'BF16', shape: [rows, 4], start, end: start + rows * 8 }) as const;
+    ({ file: 'f', tensor, codec: 'bf16', shape: [rows, 4], start, end: start + rows * 8 }) as const;
 
   it('cuts through stacked sources', () => {
     const stacked = [source('q', 10, 1000), source('k', 3, 500), source('v', 3, 0)];

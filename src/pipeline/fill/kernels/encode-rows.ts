@@ -1,14 +1,16 @@
 /**
  * Checkpoint bytes → the bytes of a weight buffer, for a block of whole rows.
  *
- * In: `rowCount` rows of `cols` values in a checkpoint dtype (bf16, f16, f32, little-endian, at any alignment).
- * Out: new, exactly sized arrays: `values` for f32 and f16, `blocks` and `scales` for q8 and q4. f32, where the conversion takes
- * less than getting new memory for it, may be put where the caller wants it.
+ * In: `rowCount` rows of `cols` values in a codec of `formats/codecs`, at any alignment.
+ * Out: new, exactly sized arrays: `values` for f32 and f16, `blocks` and `scales` for q8 and q4. What takes less to convert than
+ * getting new memory takes (f32, and what is only repacked) may be put where the caller wants it.
  * Guarantees: rows are independent: any split into row blocks gives the same bytes.
  */
-import { assert, unreachable } from '../../../base/assert.ts';
-import { QUANT_BLOCK_SIZE, type SourceDtype, type WeightEncoding } from '../../../contract/plan.ts';
-import { expandBf16, expandF16, narrowToF16 } from '../../../formats/float16.ts';
+import { assert } from '../../../base/assert.ts';
+import { type CodecId, QUANT_BLOCK_SIZE, type WeightEncoding } from '../../../contract/plan.ts';
+import type { PlainEncoding, ReadFloat32 } from '../../../formats/codecs/codec.ts';
+import { CODECS, countStoredBytes } from '../../../formats/codecs/codecs.ts';
+import { narrowToF16 } from '../../../formats/float16.ts';
 import {
   BLOB_BYTES,
   countRowBlocks,
@@ -16,7 +18,6 @@ import {
   type QuantEncoding,
   type ScaleType,
 } from '../../../formats/quant-layout.ts';
-import { SOURCE_DTYPE_BYTES } from '../../../formats/safetensors/safetensors-dtypes.ts';
 import { type FloatMemory, quantizeQ4, quantizeQ8 } from './quantize.ts';
 
 /** Rows after encoding. */
@@ -48,7 +49,7 @@ export function createReusedMemory(): TakeMemory {
 /** Encodes `rowCount` rows. Vectors are rows of any width: for f32 and f16 only `rowCount` × `cols` matters. */
 export function encodeRows(
   source: Uint8Array,
-  sourceDtype: SourceDtype,
+  codecId: CodecId,
   cols: number,
   rowCount: number,
   encoding: WeightEncoding,
@@ -56,49 +57,26 @@ export function encodeRows(
   takeMemory: TakeMemory = takeNew,
 ): EncodedRows {
   const count = rowCount * cols;
-  assert(source.length === count * SOURCE_DTYPE_BYTES[sourceDtype], 'a row block has as many bytes as its rows take');
-  const read = openSource(source, sourceDtype);
-  if (isQuantEncoding(encoding)) return encodeBlocks(read, cols, rowCount, encoding, scaleType);
-  return encoding === 'f32' ? encodeF32(read, count, takeMemory(4 * count)) : encodeF16(read, count);
-}
-
-/** Writes `count` values from `from` on, as float32 bit patterns. */
-type ReadBits = (from: number, count: number, target: Uint32Array, targetFrom: number) => void;
-
-function openSource(source: Uint8Array, dtype: SourceDtype): ReadBits {
-  switch (dtype) {
-    case 'BF16': {
-      const { buffer, byteOffset, length } = align(source, 4);
-      const halves = new Uint16Array(buffer, byteOffset, length / 2);
-      const words = new Uint32Array(buffer, byteOffset, Math.floor(length / 4));
-      return (from, count, target, targetFrom) => expandBf16(halves, words, from, count, target, targetFrom);
-    }
-    case 'F16': {
-      const { buffer, byteOffset, length } = align(source, 2);
-      const values = new Uint16Array(buffer, byteOffset, length / 2);
-      return (from, count, target, targetFrom) => expandF16(values, from, count, target, targetFrom);
-    }
-    case 'F32': {
-      const { buffer, byteOffset, length } = align(source, 4);
-      const values = new Uint32Array(buffer, byteOffset, length / 4);
-      return (from, count, target, targetFrom) => target.set(values.subarray(from, from + count), targetFrom);
-    }
-    default:
-      return unreachable(dtype);
+  assert(source.length === countStoredBytes(codecId, count), 'a row block has as many bytes as its rows take');
+  const codec = CODECS[codecId];
+  if (isQuantEncoding(encoding)) return encodeBlocks(codec.toFloat32(source), cols, rowCount, encoding, scaleType);
+  const repack = codec.repack?.[encoding];
+  if (repack) {
+    const values = takeMemory(count * VALUE_BYTES[encoding]);
+    return { values, infiniteCount: repack(source, values) };
   }
+  const read = codec.toFloat32(source);
+  return encoding === 'f32' ? encodeF32(read, count, takeMemory(count * VALUE_BYTES.f32)) : encodeF16(read, count);
 }
 
-/** The same bytes where a typed array may lie over them: copied only where they lie askew. */
-function align(source: Uint8Array, elementBytes: number): Uint8Array {
-  return source.byteOffset % elementBytes === 0 ? source : source.slice();
-}
+const VALUE_BYTES: Readonly<Record<PlainEncoding, number>> = { f32: 4, f16: 2 };
 
-function encodeF32(read: ReadBits, count: number, values: Uint8Array<ArrayBuffer>): EncodedRows {
+function encodeF32(read: ReadFloat32, count: number, values: Uint8Array<ArrayBuffer>): EncodedRows {
   read(0, count, new Uint32Array(values.buffer, values.byteOffset, count), 0);
   return { values, infiniteCount: 0 };
 }
 
-function encodeF16(read: ReadBits, count: number): EncodedRows {
+function encodeF16(read: ReadFloat32, count: number): EncodedRows {
   const values = new Uint16Array(count);
   const tile = borrowScratch(TILE_VALUES).patterns;
   let infiniteCount = 0;
@@ -111,7 +89,7 @@ function encodeF16(read: ReadBits, count: number): EncodedRows {
 }
 
 function encodeBlocks(
-  read: ReadBits,
+  read: ReadFloat32,
   cols: number,
   rowCount: number,
   encoding: QuantEncoding,
