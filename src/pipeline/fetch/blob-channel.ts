@@ -2,7 +2,7 @@
  * What tabs tell each other about blobs, over one BroadcastChannel.
  *
  * The tab that holds a blob's lock says how many bytes it has; a tab that waits for the lock may ask it for a few bytes
- * (a safetensors header), so that even those cross the network once. A message lost or unanswered costs nothing: the
+ * (a checkpoint's header), so that even those cross the network once. A message lost or unanswered costs nothing: the
  * waiting tab gets the lock when the leader ends, however it ends.
  */
 

@@ -5,12 +5,13 @@
  * In: weight specs with canonical names, and the tensor table. Out: each spec's sources, and the unused tensors, each with its
  * reason. Guarantees: an error names everything that is wrong of its kind, not the first find only.
  */
+import { assert } from '../../base/assert.ts';
 import type { SourceSpec, WeightSpec } from '../../blueprints/blueprint.ts';
 import { type ErrorCode, LoadError } from '../../contract/errors.ts';
 import type { DecoderShape, LoadPlan, TensorSource } from '../../contract/plan.ts';
 import { countSpread } from '../../base/gaps.ts';
-import { findCodec } from '../../formats/safetensors/safetensors-dtypes.ts';
-import type { LocatedTensor, TensorTable } from './read-headers.ts';
+import type { StoredTensor } from '../../formats/checkpoint-format.ts';
+import { placeOf, type TensorTable } from './read-headers.ts';
 
 /** The checkpoint, sorted out. */
 export interface MatchedTensors {
@@ -47,7 +48,7 @@ const NAMES_IN_MESSAGE = 5;
 export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, shape: DecoderShape): MatchedTensors {
   const wanted = specs.flatMap((spec) => spec.sources);
   const toFileName = findNaming(specs, table);
-  const find = ({ tensor, orElse }: SourceSpec): LocatedTensor | undefined =>
+  const find = ({ tensor, orElse }: SourceSpec): StoredTensor | undefined =>
     table.get(toFileName(tensor)) ?? (orElse === undefined ? undefined : table.get(toFileName(orElse)));
 
   const missing = wanted.filter((source) => !find(source)).map(({ tensor }) => toFileName(tensor));
@@ -55,7 +56,7 @@ export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, s
     const what = `${missing.length} of ${wanted.length} are missing`;
     throw fault('tensor_missing', what, missing, { names: missing }, explainMissing(missing, shape));
   }
-  const located = wanted.map((source) => ({ source, found: find(source) as LocatedTensor }));
+  const located = wanted.map((source) => ({ source, found: find(source) as StoredTensor }));
   checkShapes(located);
   checkDtypes(located);
 
@@ -63,7 +64,7 @@ export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, s
   const unused = [...table.values()].filter(({ name }) => !used.has(name));
   return {
     sources: new Map(
-      specs.map((spec) => [spec.name, spec.sources.map((source) => toSource(source, find(source) as LocatedTensor))]),
+      specs.map((spec) => [spec.name, spec.sources.map((source) => toSource(source, find(source) as StoredTensor))]),
     ),
     unused: explainUnused(unused, shape),
   };
@@ -97,35 +98,40 @@ export function findNaming(specs: readonly WeightSpec[], table: TensorTable): (n
   return complete ?? ((name) => name);
 }
 
-function checkShapes(located: readonly { source: SourceSpec; found: LocatedTensor }[]): void {
+function checkShapes(located: readonly { source: SourceSpec; found: StoredTensor }[]): void {
   const wrong = located
     .filter(({ source, found }) => source.shape.join() !== found.shape.join())
-    .map(({ source, found }) => ({ tensor: found.name, file: found.file, expected: source.shape, found: found.shape }));
+    .map(({ source, found }) => ({
+      tensor: found.name,
+      file: placeOf(found).file,
+      expected: source.shape,
+      found: found.shape,
+    }));
   if (wrong.length === 0) return;
   const lines = wrong.map((w) => `${w.tensor} is [${w.found.join(', ')}], not [${w.expected.join(', ')}]`);
   throw fault('tensor_shape_mismatch', `${wrong.length} differ`, lines, { tensors: wrong });
 }
 
-function checkDtypes(located: readonly { found: LocatedTensor }[]): void {
+function checkDtypes(located: readonly { found: StoredTensor }[]): void {
   const wrong = located
-    .filter(({ found }) => findCodec(found.dtype) === null)
-    .map(({ found }) => ({ tensor: found.name, file: found.file, dtype: found.dtype }));
+    .filter(({ found }) => found.codec === null)
+    .map(({ found }) => ({ tensor: found.name, file: placeOf(found).file, dtype: found.storedAs }));
   if (wrong.length === 0) return;
   const lines = wrong.map(({ tensor, dtype }) => `${tensor} is ${dtype}`);
   const what = `Only F32, F16 and BF16 can be loaded, but ${wrong.length} tensors are something else`;
   throw fault('unsupported_dtype', what, lines, { tensors: wrong });
 }
 
-function toSource({ padding }: SourceSpec, { file, name, dtype, shape, start, end }: LocatedTensor): TensorSource {
+function toSource({ padding }: SourceSpec, tensor: StoredTensor): TensorSource {
+  const { name, codec, shape } = tensor;
+  assert(codec, `${name} has a codec`); // checkDtypes
   const rowCount = countSpread(padding?.rows ?? null, shape[0] ?? 1);
   return {
     ...(padding ? { padding: { ...padding, rowCount, firstRow: 0 } } : {}),
-    file,
+    ...placeOf(tensor),
     tensor: name,
-    codec: findCodec(dtype) as TensorSource['codec'],
+    codec,
     shape,
-    start,
-    end,
   };
 }
 
@@ -133,7 +139,7 @@ function toSource({ padding }: SourceSpec, { file, name, dtype, shape, start, en
  * A tensor inside a layer that the graph has but does not read would change every token: a bias that config.json denies, a norm
  * of a newer family. Such a checkpoint loads, and then answers wrongly; so it is refused.
  */
-function explainUnused(unused: readonly LocatedTensor[], shape: DecoderShape): LoadPlan['unusedTensors'] {
+function explainUnused(unused: readonly StoredTensor[], shape: DecoderShape): LoadPlan['unusedTensors'] {
   const explained = unused.map((tensor) => ({ tensor: tensor.name, reason: findReason(tensor, shape) }));
   const unknown = explained.filter(({ reason }) => reason === null).map(({ tensor }) => tensor);
   if (unknown.length > 0) {
@@ -144,7 +150,7 @@ function explainUnused(unused: readonly LocatedTensor[], shape: DecoderShape): L
 }
 
 function findReason(
-  { name, shape }: LocatedTensor,
+  { name, shape }: StoredTensor,
   { tiedEmbeddings, layerCount, modelType }: DecoderShape,
 ): string | null {
   const harmless = HARMLESS.find((known) => known.name.test(name) && known.shape.test(shape.join()));

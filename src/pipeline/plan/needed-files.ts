@@ -3,7 +3,7 @@
  */
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
-import { findIndex } from './read-headers.ts';
+import { findFormat } from '../../formats/checkpoint-formats.ts';
 import { listTextFiles } from '../../formats/repository/text-files.ts';
 
 /** Their paths, each once, the weights first. */
@@ -11,10 +11,10 @@ export function listNeededFiles(
   snapshot: Pick<Snapshot, 'files'>,
   plan: Pick<LoadPlan, 'weightFiles' | 'tokenizer'>,
 ): string[] {
-  const index = findIndex(snapshot);
+  const indexes = findFormat(snapshot.files)?.listIndexFiles(snapshot.files) ?? [];
   return [
     ...plan.weightFiles.map(({ path }) => path),
-    ...(index ? [index.path] : []), // the plan has read it; a load needs it, all the same
+    ...indexes.map(({ path }) => path), // the plan has read it; a load needs it, all the same
     ...listTextFiles(snapshot, plan),
   ];
 }

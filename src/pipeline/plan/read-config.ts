@@ -3,7 +3,7 @@
  */
 import { LoadError } from '../../contract/errors.ts';
 import type { TokenizerSource } from '../../contract/plan.ts';
-import type { Snapshot, SnapshotFile } from '../../contract/snapshot.ts';
+import type { Snapshot } from '../../contract/snapshot.ts';
 import { MAX_LFS_POINTER_BYTES, refuseLfsPointer } from '../../formats/repository/lfs-pointer.ts';
 import { readJsonObject } from '../../formats/repository/repository-json.ts';
 import type { JsonObject } from '../../formats/tokenizer/json-object.ts';
@@ -16,9 +16,6 @@ const CONFIG = TEXT_PATHS.config;
 
 /** A config of more than this is none: real ones have a few kilobytes, and it is read whole. */
 const MAX_CONFIG_BYTES = 2 ** 20;
-
-/** The same for an index: 64 MiB name about 500,000 tensors. */
-const MAX_INDEX_BYTES = 64 * 2 ** 20;
 
 /**
  * config.json. The files that serving reads after the download are looked at, too, where they are small enough to be Git LFS
@@ -36,15 +33,6 @@ export async function readConfig(
   throw new LoadError('file_not_found', {
     message: `${snapshot.modelId} has no config.json at commit ${snapshot.commit}.`,
     detail: { file: 'config.json', modelId: snapshot.modelId, commit: snapshot.commit },
-  });
-}
-
-/** The bytes of a shard index, if the snapshot has it. @throws LoadError `safetensors_invalid` where it is absurdly large */
-export async function readIndexBytes(file: SnapshotFile, readAll: ReadAll): Promise<Uint8Array> {
-  if (file.sizeBytes <= MAX_INDEX_BYTES) return readAll(file.path);
-  throw new LoadError('safetensors_invalid', {
-    message: `${file.path} has ${file.sizeBytes} bytes; the limit is ${MAX_INDEX_BYTES}.`,
-    detail: { reason: 'index_too_large', file: file.path, sizeBytes: file.sizeBytes, maxBytes: MAX_INDEX_BYTES },
   });
 }
 

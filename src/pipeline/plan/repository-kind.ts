@@ -9,7 +9,8 @@ import type { Snapshot } from '../../contract/snapshot.ts';
 import { isKnownKind, seeFormats } from '../../formats/repository/known-formats.ts';
 import { readJsonObject } from '../../formats/repository/repository-json.ts';
 import type { ReadAll } from './read-config.ts';
-import { chooseWeightFiles, mayBeLinks, nameSome } from '../../formats/repository/weight-files.ts';
+import { findFormat } from '../../formats/checkpoint-formats.ts';
+import { mayBeLinks, nameSome } from '../../formats/repository/weight-files.ts';
 
 const ADAPTER_CONFIG = 'adapter_config.json';
 
@@ -33,10 +34,9 @@ const OTHER_KINDS: readonly { readonly marker: string; readonly what: string; re
  */
 export async function refuseOtherKinds(snapshot: Snapshot, readAll: ReadAll): Promise<void> {
   const paths = snapshot.files.map(({ path }) => path);
-  const weights =
-    paths.includes('config.json') || !paths.includes(ADAPTER_CONFIG) ? chooseWeightFiles(snapshot.files) : null;
+  const format = paths.includes('config.json') || !paths.includes(ADAPTER_CONFIG) ? findFormat(snapshot.files) : null;
   // A merged model may keep the adapter's config beside its weights; without weights of its own, it is the adapter.
-  if (weights === null && paths.includes(ADAPTER_CONFIG)) {
+  if (format === null && paths.includes(ADAPTER_CONFIG)) {
     throw adapterError(snapshot, readJsonObject(await readAll(ADAPTER_CONFIG), ADAPTER_CONFIG));
   }
   for (const { marker, what, instead } of OTHER_KINDS) {
@@ -47,7 +47,7 @@ export async function refuseOtherKinds(snapshot: Snapshot, readAll: ReadAll): Pr
     });
   }
   // Without any file of a known kind, the missing config.json is the better news.
-  if (weights === null && (paths.includes('config.json') || isKnownKind(paths))) {
+  if (format === null && (paths.includes('config.json') || isKnownKind(paths))) {
     throw noSafetensors(snapshot, paths);
   }
 }
@@ -65,7 +65,7 @@ function adapterError({ modelId }: Snapshot, config: Readonly<Record<string, unk
   });
 }
 
-/** How the same weights come as safetensors. */
+/** How the same weights come in a format that is read. */
 const REMEDIES: Readonly<Record<string, string>> = {
   GGUF: 'Load the repository that the GGUF files were made from.',
   PyTorch:

@@ -9,8 +9,9 @@
 import { forEachConcurrent } from '../../base/concurrency.ts';
 import type { WeightSpec } from '../../blueprints/blueprint.ts';
 import type { DecoderShape } from '../../contract/plan.ts';
+import type { ByteRange, StoredTensor } from '../../formats/checkpoint-format.ts';
 import { findNaming } from './match-tensors.ts';
-import type { LocatedTensor, ReadRange, TensorTable } from './read-headers.ts';
+import { placeOf, type ReadRange, type TensorTable } from './read-headers.ts';
 
 /** What the checkpoint says. */
 export interface SettledShape {
@@ -54,22 +55,23 @@ export async function settleTying(
 }
 
 async function areEqual(
-  a: LocatedTensor,
-  b: LocatedTensor,
+  a: StoredTensor,
+  b: StoredTensor,
   readRange: ReadRange,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  if (a.dtype !== b.dtype || a.shape.join() !== b.shape.join()) return false;
+  if (a.storedAs !== b.storedAs || a.shape.join() !== b.shape.join()) return false;
   let areSame = true;
-  const samples = listSamples(a.end - a.start);
+  const [placeA, placeB] = [placeOf(a), placeOf(b)];
+  const samples = listSamples(placeA.end - placeA.start);
   await forEachConcurrent(
     samples,
     CONCURRENT_SAMPLES,
     async ({ start, end }) => {
       if (!areSame) return;
-      const read = ({ file, start: first }: LocatedTensor): Promise<Uint8Array> =>
+      const read = ({ file, start: first }: ByteRange): Promise<Uint8Array> =>
         readRange(file, first + start, first + end);
-      const [ofA, ofB] = await Promise.all([read(a), read(b)]);
+      const [ofA, ofB] = await Promise.all([read(placeA), read(placeB)]);
       if (ofA.length !== ofB.length || ofA.some((byte, index) => byte !== ofB[index])) areSame = false;
     },
     signal,
