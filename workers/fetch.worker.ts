@@ -1,6 +1,6 @@
 /**
  * Composition root of the fetch worker: owns the cache's files, the network reads, hashing and writing. Started by the
- * model worker, which talks to it through `openFetchService`.
+ * page, once for all its loads; model workers talk to it through `openFetchService`.
  */
 import { answerLink } from '../src/base/linked-worker.ts';
 import { FetchEngine } from '../src/pipeline/fetch/fetch-engine.ts';

@@ -105,10 +105,11 @@ export class WorkerLink<Api extends object> {
     return this.#ended;
   }
 
-  /** Calls `listener` when this link ends, at once where it has. */
-  onEnd(listener: (error: LoadError) => void): void {
+  /** Calls `listener` when this link ends, at once where it has. Yields a function that ends that. */
+  onEnd(listener: (error: LoadError) => void): () => void {
     if (this.#ended) listener(this.#ended);
     else this.#endListeners.add(listener);
+    return () => void this.#endListeners.delete(listener);
   }
 
   /** Keeps the link until the function that this yields is called; calling that again does nothing. The last one ends it. */

@@ -22,13 +22,14 @@ import type { BundledModel, ModelWorkerApi, SourceConfig } from '../contract/wor
 import { createModelCache } from './cache.ts';
 import type { ModelCache } from './cache.ts';
 import { baseAddress, countTouchPoints, checkEnvironment, toFetchable } from './environment.ts';
+import { fetchHost } from './fetch-host.ts';
 import { type InterruptedLoad, readInterruptedLoad, watchLoad } from './load-mark.ts';
 import { toNamedOrigin } from './model-source.ts';
 import type { ModelSource } from './model-source.ts';
 import { createModel } from './model.ts';
 import type { Model } from './model.ts';
 import { toPageCallback } from './page-callback.ts';
-import { MODEL_WORKER } from './start-model-worker.ts';
+import { MODEL_WORKER } from './page-workers.ts';
 import { StateFeed } from './state-feed.ts';
 
 export type { Model };
@@ -140,7 +141,7 @@ export function createLoader(options: LoaderOptions = {}): Loader {
     if (disposed) throw new LoadError('disposed', { message: 'Make a new loader with createLoader().' });
     if (link === null || link.ended) {
       checkEnvironment();
-      link = WorkerLink.start<ModelWorkerApi>(MODEL_WORKER);
+      link = startModelWorker();
     }
     return link;
   };
@@ -155,17 +156,29 @@ export function createLoader(options: LoaderOptions = {}): Loader {
     }
   };
 
+  /** The same, for work that fetches, unless it is from a folder: the fetch worker starts beside the model worker. */
+  const fetching = <T>(request: LoadRequest, work: (worker: ModelLink) => Promise<T>): Promise<T> =>
+    using(async (worker) => {
+      if (request.origin.type === 'folder') return work(worker);
+      const letGo = fetchHost.hold();
+      try {
+        return await work(worker);
+      } finally {
+        void letGo();
+      }
+    });
+
   return {
     async plan(model, planOptions = {}) {
       const request = await toRequest(model, planOptions, source.endpoint);
       const { onProgress, signal } = planOptions;
       const onEvent = Comlink.proxy(toPageCallback(onProgress));
-      return using((worker) => worker.call((api, id) => api.plan(id, source, request, onEvent), signal));
+      return fetching(request, (worker) => worker.call((api, id) => api.plan(id, source, request, onEvent), signal));
     },
     async load(model, loadOptions = {}) {
       const request = await toRequest(model, loadOptions, source.endpoint);
       const { onProgress, signal } = loadOptions;
-      return using(async (worker) => {
+      return fetching(request, async (worker) => {
         const watch = watchLoad();
         const tellPage = toPageCallback(onProgress);
         const onEvent = Comlink.proxy((event: LoadEvent) => {
@@ -192,6 +205,14 @@ export function createLoader(options: LoaderOptions = {}): Loader {
       return Promise.resolve();
     },
   };
+}
+
+function startModelWorker(): ModelLink {
+  const link = WorkerLink.start<ModelWorkerApi>(MODEL_WORKER);
+  const door = fetchHost.openDoor();
+  link.onEnd(() => door.shut());
+  link.call((api) => api.start(Comlink.proxy(door))).catch(() => undefined); // whatever is called next says why
+  return link;
 }
 
 function toSourceConfig({ hub = {}, bundledBaseUrl = null }: LoaderOptions): SourceConfig {

@@ -5,6 +5,7 @@
  * Callbacks are top-level arguments, because comlink proxies nothing deeper.
  */
 import type { CacheEntry, CacheRemoval, CacheSelector, CacheUsage, VerifyProgress, VerifyResult } from './cache.ts';
+import type { LoadErrorData } from './errors.ts';
 import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from './generate.ts';
 import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo } from './load.ts';
 import type { MemoryUse } from './memory.ts';
@@ -56,8 +57,33 @@ export interface CacheWorkerApi {
   ): Promise<VerifyResult>;
 }
 
+/** One load's way to the fetch worker. What is said over the port is the pipeline's own affair. */
+export interface FetchPort {
+  readonly connection: number;
+  readonly port: MessagePort;
+}
+
+/** The page's side of the fetch worker, which all loads of the page share: how a model worker comes to it. */
+export interface FetchDoor {
+  /** A way to the worker, which is started where there is none. `onEnd` is told its death. @throws LoadError as a load does */
+  open(onEnd: (error: LoadErrorData) => void): Promise<FetchPort>;
+  /** Ends what runs over that way; resolves when nothing of it runs and nothing of it is locked. */
+  close(connection: number): Promise<void>;
+}
+
+/** The fetch worker's side, as far as the page talks to it. */
+export interface FetchWorkerApi {
+  connect(connection: number, port: MessagePort): void;
+  /** Resolves when nothing of the connection runs, and nothing of it is locked. */
+  disconnect(connection: number): Promise<void>;
+  /** Resolves when the worker can be terminated without loss. */
+  shutDown(): Promise<void>;
+}
+
 /** The model worker's side. */
 export interface ModelWorkerApi extends CacheWorkerApi {
+  /** Comes before every other call. */
+  start(door: FetchDoor): void;
   adapter(): Promise<AdapterInfo | null>;
   bundled(operation: OperationId, source: SourceConfig): Promise<readonly BundledModel[]>;
   plan(

@@ -24,6 +24,7 @@ import type { ModelState } from '../contract/model-state.ts';
 import type { LoadPlan } from '../contract/plan.ts';
 import type {
   BundledModel,
+  FetchDoor,
   LoadedModel,
   ModelHandle,
   ModelWorkerApi,
@@ -43,11 +44,11 @@ export class ModelService implements ModelWorkerApi {
   readonly #operations = new Operations();
   readonly #models = new Map<ModelHandle, { readonly model: LastingModel; readonly states: Delivery<ModelState> }>();
   readonly #cache = new CacheService();
-  readonly #environment: Environment;
+  #fetchDoor: FetchDoor | null = null;
   #nextHandle: ModelHandle = 1;
 
-  constructor(environment: Environment) {
-    this.#environment = environment;
+  start(door: FetchDoor): void {
+    this.#fetchDoor = door;
   }
 
   async adapter(): Promise<AdapterInfo | null> {
@@ -68,7 +69,7 @@ export class ModelService implements ModelWorkerApi {
   ): Promise<LoadPlan> {
     return this.#operations.run(operation, (signal) => {
       const events = new Delivery(onEvent);
-      const context = { request, source, signal, environment: this.#environment };
+      const context = { request, source, signal, environment: this.#environment() };
       return planModel(context, events.send).finally(events.settle);
     });
   }
@@ -83,7 +84,7 @@ export class ModelService implements ModelWorkerApi {
     return this.#operations.run(operation, async (signal) => {
       const events = new Delivery(onEvent);
       const states = new Delivery(onState);
-      const context = { request, source, signal, environment: this.#environment };
+      const context = { request, source, signal, environment: this.#environment() };
       try {
         const served = await loadModel(context, events.send);
         const { info, report } = served;
@@ -180,6 +181,11 @@ export class ModelService implements ModelWorkerApi {
     } finally {
       await entry?.states.settle();
     }
+  }
+
+  #environment(): Environment {
+    if (!this.#fetchDoor) throw new LoadError('internal', { message: 'The model worker was called before its start.' });
+    return { fetchDoor: this.#fetchDoor };
   }
 
   #model(handle: ModelHandle): LastingModel {

@@ -1,5 +1,5 @@
 /**
- * What tabs tell each other about blobs, over one BroadcastChannel.
+ * What loads, of this tab and others, tell each other about blobs, over one BroadcastChannel.
  *
  * The tab that holds a blob's lock says how many bytes it has; a tab that waits for the lock may ask it for a few bytes
  * (a checkpoint's header), so that even those cross the network once. A message lost or unanswered costs nothing: the
@@ -25,7 +25,7 @@ type Message =
       readonly bytes: Uint8Array<ArrayBuffer>;
     };
 
-/** The channel; one a worker. */
+/** The channel; one a load: loads of one page tell each other the same as those of two tabs. */
 export class BlobChannel {
   readonly #channel = new BroadcastChannel('firstlight:blobs');
   readonly #listeners = new Map<string, BlobChannelListener>();

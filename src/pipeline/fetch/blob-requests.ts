@@ -14,21 +14,21 @@ import type { SnapshotFile } from '../../contract/snapshot.ts';
 import { missingIntervals } from '../../store/intervals.ts';
 import type { Interval } from '../../store/intervals.ts';
 import type { ConnectionBudget } from './connection-budget.ts';
-import type { ConnectionPool, PoolRequest } from './connection-pool.ts';
+import type { PoolRequest, PoolShare } from './connection-pool.ts';
 import { isOtherVersion, readAnnouncedVersion } from './file-version.ts';
-import type { HostPauses } from './host-pauses.ts';
+import type { LoadPauses } from './host-pauses.ts';
 import type { RangeAnswer } from './range-request.ts';
 import type { RangeSizer } from './range-sizer.ts';
 import { transferRange } from './transfer-range.ts';
 import type { BodyAccount, RangeSink, ServerKnowledge } from './transfer-range.ts';
 import type { FetchTuning } from './tuning.ts';
 
-/** What all blobs of a worker share. */
+/** What all blobs of a load share. */
 export interface RequestDeps {
-  readonly pool: ConnectionPool;
+  readonly pool: PoolShare;
   readonly sizer: RangeSizer;
   readonly budget: ConnectionBudget;
-  readonly pauses: HostPauses;
+  readonly pauses: LoadPauses;
   readonly buffers: BufferPool;
   readonly tuning: FetchTuning;
 }

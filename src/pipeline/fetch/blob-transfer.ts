@@ -1,5 +1,6 @@
 /**
- * One blob on its way into the cache, for everybody in this worker who wants bytes of it.
+ * One blob on its way into the cache, for everything in one load that wants bytes of it. (Another load that wants the same blob stands
+ * to this one as another tab does.)
  *
  * Wants come in (a range now, the whole file, "tell me when these bytes are there"); the transfer waits for the blob's
  * lock, opens what an earlier attempt left, offers the missing ranges to the connection pool (blob-requests.ts performs them),
@@ -26,7 +27,7 @@ import type { ServerKnowledge } from './transfer-range.ts';
 import { WantList } from './want-list.ts';
 import type { RangeWant, Want } from './want-list.ts';
 
-/** What all transfers of a worker share. */
+/** What all transfers of a load share. */
 export interface TransferDeps extends RequestDeps {
   readonly files: BlobFiles;
   readonly records: CacheRecords;

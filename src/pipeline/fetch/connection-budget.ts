@@ -16,10 +16,10 @@ export interface ConnectionTurn {
   readonly behindMs: number;
 }
 
-/** See the file's header; one for all files of a worker: they share the line. */
+/** See the file's header; one for all loads of a worker: they share the line. */
 export class ConnectionBudget {
-  readonly #most: number;
-  #limit: number;
+  readonly #getMost: () => number;
+  #limit = FIRST_LIMIT;
   #reading = 0;
   #window: Window | null = null;
   /** The connection that was added last, until it is known whether it was worth it. */
@@ -27,14 +27,14 @@ export class ConnectionBudget {
   #restWindows = 0;
   #failedTrials = 0;
 
-  constructor(most: number) {
-    this.#most = most;
-    this.#limit = Math.min(FIRST_LIMIT, most);
+  /** `getMost`: what there may be; it may change. */
+  constructor(getMost: () => number) {
+    this.#getMost = getMost;
   }
 
   /** Connections that may be at work now. */
   get limit(): number {
-    return this.#limit;
+    return Math.max(1, Math.min(this.#limit, this.#getMost()));
   }
 
   /** A body has begun. */
@@ -82,7 +82,7 @@ export class ConnectionBudget {
       return;
     }
     if (trial) this.#failedTrials = 0;
-    if (behindShare > BUSY_BEHIND || this.#limit === this.#most || this.#restWindows-- > 0) return;
+    if (behindShare > BUSY_BEHIND || this.#limit >= this.#getMost() || this.#restWindows-- > 0) return;
     this.#restWindows = 0;
     this.#trial = { rateBefore: rate, sinceMs: nowMs };
     this.#limit++;

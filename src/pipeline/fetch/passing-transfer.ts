@@ -7,20 +7,16 @@
  * is in memory; a connection that breaks is taken up at the byte where it broke; a file that changes on the server ends it with
  * `file_changed`, another content with `integrity_mismatch`; after `stop` nothing runs.
  */
-import type { BufferPool } from '../../base/buffer-pool.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { FileHasher, HasherFactory } from '../../store/file-hasher.ts';
 import { checkHash } from '../../store/hashing.ts';
 import { BlobRequests } from './blob-requests.ts';
 import type { BlobOrigin, RequestDeps } from './blob-requests.ts';
-import { ConnectionBudget } from './connection-budget.ts';
-import { ConnectionPool } from './connection-pool.ts';
 import type { PoolRequest, RequestSource } from './connection-pool.ts';
-import { HostPauses } from './host-pauses.ts';
 import { nameFile } from './name-file.ts';
 import { PassingBlob } from './passing-blob.ts';
 import { RangeSizer } from './range-sizer.ts';
-import type { FetchTuning } from './tuning.ts';
+import type { LoadLine } from './shared-line.ts';
 import { WantList } from './want-list.ts';
 import type { RangeWant } from './want-list.ts';
 
@@ -29,23 +25,15 @@ export interface PassingDeps extends RequestDeps {
   readonly hashers: Pick<HasherFactory, 'create'>;
 }
 
-/** Connections of their own, which ask for no more than fits the window. `onPause` is told why requests wait. */
-export function createPassingDeps(
-  tuning: FetchTuning,
-  buffers: BufferPool,
-  hashers: Pick<HasherFactory, 'create'>,
-  onPause: (message: string) => void,
-): PassingDeps {
-  const { connections, windowBytes, rangeBytes } = tuning;
-  const budget = new ConnectionBudget(connections);
-  const pool = new ConnectionPool(connections, () => budget.limit);
+/** Ranges that fit the window. */
+export function createPassingDeps({
+  tuning,
+  ...line
+}: Omit<LoadLine, 'hashers'> & Pick<PassingDeps, 'hashers'>): PassingDeps {
+  const { windowBytes, rangeBytes } = tuning;
   return {
-    pool,
-    pauses: new HostPauses({ onPause, onEnd: () => pool.kick() }),
+    ...line,
     tuning,
-    buffers,
-    hashers,
-    budget,
     // A quarter at most: while one range is read, the others are on their way.
     sizer: new RangeSizer({ rangeBytes, maxRangeBytes: windowBytes / 4, maxOpenBytes: windowBytes }),
   };

@@ -15,7 +15,7 @@ const LONG_MS = 2_000;
 
 type SizeTuning = Pick<FetchTuning, 'rangeBytes' | 'maxRangeBytes' | 'maxOpenBytes'>;
 
-/** One for all files of a worker: they share the line. */
+/** One for all files of a load: they share its part of the line. */
 export class RangeSizer {
   readonly #tuning: SizeTuning;
   #sizeBytes: number;

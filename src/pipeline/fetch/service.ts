@@ -1,23 +1,24 @@
 /**
  * Stage 4 (fetch), the model worker's side: a typed client of the fetch worker.
  *
- * In: the fetch worker (started by the composition root). Out: {@link FetchService}. Guarantees: errors arrive as
+ * In: the page's door to the fetch worker, which all its loads share. Out: {@link FetchService}. Guarantees: errors arrive as
  * LoadErrors with all their fields; a signal that fires ends the call with `aborted`; a worker that dies rejects all that
- * was waiting with `worker_died`; after `dispose` nothing is locked and nothing runs.
+ * was waiting with `worker_died`; after `dispose` nothing of this load is locked and nothing of it runs.
  */
 import * as Comlink from 'comlink';
-import { explainEnd, WorkerLink } from '../../base/worker-link.ts';
-import type { WorkerEnd } from '../../base/worker-link.ts';
+import { cleanUpAfter } from '../../base/clean-up.ts';
+import { WorkerLink } from '../../base/worker-link.ts';
 import type { DownloadSummary, FetchProgress, FileStatus } from '../../contract/cache.ts';
 import { fromErrorData, LoadError } from '../../contract/errors.ts';
 import type { LoadErrorData } from '../../contract/errors.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
+import type { FetchDoor } from '../../contract/worker-api.ts';
 import { BlobFiles } from '../../store/blob-files.ts';
 import { toBlobKey } from '../../store/journal.ts';
 import { readSlices } from '../../store/readable-file.ts';
 import type { ReadableFile } from '../../store/readable-file.ts';
 import type { DownloadOutlook } from './download.ts';
-import type { FetchWorkerApi } from './fetch-engine.ts';
+import type { FetchConnectionApi } from './fetch-connection.ts';
 import type { FetchAccess } from './snapshot-session.ts';
 import type { FetchTuning } from './tuning.ts';
 import type { ReadEnds } from './uncached-session.ts';
@@ -86,21 +87,17 @@ export interface FetchServiceOptions {
 }
 
 /**
- * Starts the service on a fetch worker, which it owns from now on.
- * @throws LoadError `worker_died`, `storage_failed`
+ * Opens a way to the fetch worker, of one load.
+ * @throws LoadError `worker_died`, `blocked_by_policy`, `storage_failed`
  */
-export async function openFetchService(
-  start: (name: string) => Worker,
-  options: FetchServiceOptions = {},
-): Promise<FetchService> {
+export async function openFetchService(door: FetchDoor, options: FetchServiceOptions = {}): Promise<FetchService> {
   const { tuning = {}, useStore = true } = options;
-  const link = WorkerLink.start<FetchWorkerApi>({ namePrefix: 'firstlight:fetch-worker:', start, explain });
+  const { link, close } = await connect(door);
   let obstacle: LoadErrorData | null;
   try {
     obstacle = await link.call((api) => api.start(tuning, useStore));
   } catch (error) {
-    link.end(new LoadError('disposed'));
-    throw error;
+    throw await cleanUpAfter(error, close);
   }
   const open = async (
     snapshot: Snapshot,
@@ -116,14 +113,36 @@ export async function openFetchService(
     obstacle: obstacle && fromErrorData(obstacle),
     openSnapshot: (snapshot, access, onNotice) => open(snapshot, access, true, onNotice),
     openUncached: (snapshot, access, onNotice) => open(snapshot, access, false, onNotice),
-    dispose: async () => {
-      await link.call((api) => api.shutDown()).catch(() => undefined);
-      link.end(new LoadError('disposed', { message: 'The fetch service was disposed.' }));
+    dispose: close,
+  };
+}
+
+async function connect(
+  door: FetchDoor,
+): Promise<{ readonly link: WorkerLink<FetchConnectionApi>; readonly close: () => Promise<void> }> {
+  // The news of the worker's death has a port of its own, and may come before the answer.
+  const death: { link: WorkerLink<FetchConnectionApi> | null; error: LoadError | null } = { link: null, error: null };
+  const onEnd = (data: LoadErrorData): void => {
+    death.error = fromErrorData(data);
+    death.link?.end(death.error);
+  };
+  const { connection, port } = await door.open(Comlink.proxy(onEnd));
+  const link = WorkerLink.overPort<FetchConnectionApi>(port);
+  death.link = link;
+  if (death.error) link.end(death.error);
+  return {
+    link,
+    close: async () => {
+      try {
+        await door.close(connection);
+      } finally {
+        link.end(new LoadError('disposed', { message: 'The fetch service was disposed.' }));
+      }
     },
   };
 }
 
-function toSnapshotFiles(link: WorkerLink<FetchWorkerApi>, sessionId: number, snapshot: Snapshot): SnapshotFiles {
+function toSnapshotFiles(link: WorkerLink<FetchConnectionApi>, sessionId: number, snapshot: Snapshot): SnapshotFiles {
   return {
     readAll: (path, options) => link.call((api, id) => api.readAll(sessionId, id, path), options?.signal),
     readRange: (path, start, end, options) =>
@@ -154,9 +173,4 @@ function toSnapshotFiles(link: WorkerLink<FetchWorkerApi>, sessionId: number, sn
     },
     close: () => link.call((api) => api.closeSession(sessionId)),
   };
-}
-
-/** Of the stage that it works for. */
-function explain(end: WorkerEnd): LoadError {
-  return explainEnd(end).inStage('fetch');
 }

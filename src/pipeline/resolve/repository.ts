@@ -2,7 +2,7 @@
  * Stage 1 and the files behind it: a pinned snapshot, and its bytes for as long as they are needed.
  *
  * In: what to load and from where: an id, an address, or a folder on this computer. Out: whatever `work` makes of the
- * repository. Guarantees: what opens the files (a fetch worker, or nothing but handles for a folder) ends with `work`,
+ * repository. Guarantees: what opens the files (a way to the fetch worker, or nothing but handles for a folder) ends with `work`,
  * however that ends; where the request allows it, a page without storage, or with too little, gets files that keep nothing.
  */
 import { throwIfAborted } from '../../base/abort.ts';
@@ -14,7 +14,7 @@ import type { LoadError, Stage } from '../../contract/errors.ts';
 import type { LoadRequest } from '../../contract/load.ts';
 import type { PlannedStorage } from '../../contract/plan.ts';
 import type { ModelOrigin, Snapshot, SnapshotSource } from '../../contract/snapshot.ts';
-import type { SourceConfig } from '../../contract/worker-api.ts';
+import type { FetchDoor, SourceConfig } from '../../contract/worker-api.ts';
 import { OptionalRecords } from '../../store/optional-records.ts';
 import { CacheRecords } from '../../store/records.ts';
 import { isStorageShortage } from '../../store/storage-error.ts';
@@ -27,10 +27,9 @@ import { openLocalFolder } from './sources/local-folder.ts';
 import { resolveStatic } from './sources/resolve-static.ts';
 import type { StageLog } from '../stage-log.ts';
 
-/** What the composition root brings. */
+/** What the page brings. */
 export interface Environment {
-  /** Starts `workers/fetch.worker.ts`. */
-  startFetchWorker(name: string): Worker;
+  readonly fetchDoor: FetchDoor;
 }
 
 /** A repository at one commit. */
@@ -71,7 +70,7 @@ export async function withRepository<T>(
     );
   }
   // While the repository is looked up.
-  const starting = openFetchService((name) => environment.startFetchWorker(name), {
+  const starting = openFetchService(environment.fetchDoor, {
     useStore: request.cache !== 'none',
   });
   starting.catch(() => undefined); // a repository that is not there is the better news

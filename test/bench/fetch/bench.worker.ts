@@ -2,6 +2,7 @@
  * Stands where the model worker does: the real fetch stage, the plain fetch that it is measured against, and the floors.
  */
 import * as Comlink from 'comlink';
+import { fetchHost } from '../../../src/client/fetch-host.ts';
 import { installErrorTransfer } from '../../../src/base/comlink-errors.ts';
 import { openFetchService, type FetchService, type SnapshotFiles } from '../../../src/pipeline/fetch/service.ts';
 import { resolveSnapshot } from '../../../src/pipeline/resolve/resolve.ts';
@@ -35,9 +36,7 @@ export class BenchWorker {
     await this.#service?.dispose();
     const records = new CacheRecords();
     await deleteAll({ files: await BlobFiles.open(), records });
-    this.#service = await openFetchService(
-      (name) => new Worker(new URL('../../../workers/fetch.worker.ts', import.meta.url), { type: 'module', name }),
-    );
+    this.#service = await openFetchService(fetchHost.openDoor());
     const snapshot = await resolveSnapshot(
       { modelId, revision: 'main', offline: false },
       { hub: { endpoint, token: null }, bundledBaseUrl: null, records, retry: { baseDelayMs: 500 } },

@@ -4,31 +4,38 @@
  */
 import * as Comlink from 'comlink';
 import { installErrorTransfer } from '../../../src/base/comlink-errors.ts';
-import type { ModelWorkerApi } from '../../../src/contract/worker-api.ts';
+import { MODEL_WORKER_PREFIX } from '../../../src/contract/worker-api.ts';
+import type { FetchWorkerApi, ModelWorkerApi } from '../../../src/contract/worker-api.ts';
 
 /** See the file's header. */
 export class FakeWorker extends EventTarget implements Comlink.Endpoint {
-  /** Every one that was started since {@link reset}. */
+  /** Every model worker that was started since {@link reset}. */
   static started: FakeWorker[] = [];
+  /** Every fetch worker. */
+  static fetchers: FakeWorker[] = [];
   /** What each of them offers. */
   static api: Partial<ModelWorkerApi> = {};
+  static fetchApi: Partial<FetchWorkerApi> = {};
   terminated = false;
   readonly #inside = new EventTarget();
 
-  constructor() {
+  constructor(_url: URL, { name = '' }: WorkerOptions = {}) {
     super();
-    FakeWorker.started.push(this);
+    const isModel = name.startsWith(MODEL_WORKER_PREFIX);
+    (isModel ? FakeWorker.started : FakeWorker.fetchers).push(this);
     installErrorTransfer();
-    Comlink.expose(FakeWorker.api, {
+    Comlink.expose(isModel ? FakeWorker.api : FakeWorker.fetchApi, {
       addEventListener: this.#inside.addEventListener.bind(this.#inside),
       removeEventListener: this.#inside.removeEventListener.bind(this.#inside),
       postMessage: (message: unknown, transfer: Transferable[] = []) => this.#deliver(this, message, transfer),
     });
   }
 
-  static reset(api: Partial<ModelWorkerApi>): void {
+  static reset(api: Partial<ModelWorkerApi>, fetchApi: Partial<FetchWorkerApi> = {}): void {
     FakeWorker.started = [];
+    FakeWorker.fetchers = [];
     FakeWorker.api = api;
+    FakeWorker.fetchApi = fetchApi;
   }
 
   postMessage(message: unknown, transfer: Transferable[] = []): void {

@@ -84,6 +84,31 @@ describe('the life of the worker', () => {
   });
 });
 
+describe('the fetch worker', () => {
+  it('starts with a call that fetches, is one for all loaders, and ends with the last such call', async () => {
+    let finish = (): void => {};
+    FakeWorker.api = { ...FakeWorker.api, plan: () => new Promise((resolve) => (finish = () => resolve(PLAN))) };
+    const loaders = [createLoader(), createLoader()];
+    await loaders[0]?.adapter();
+    expect(FakeWorker.fetchers, 'what fetches nothing needs none').toEqual([]);
+    const plans: Promise<LoadPlan>[] = [];
+    for (const loader of loaders) {
+      plans.push(loader.plan('a/b'));
+      await vi.waitFor(() => expect(FakeWorker.started).toHaveLength(1 + plans.length));
+    }
+    expect(FakeWorker.fetchers.map(({ terminated }) => terminated)).toEqual([false]);
+    await loaders[0]?.dispose();
+    await expect(plans[0]).rejects.toMatchObject({ code: 'disposed' });
+    expect(
+      FakeWorker.fetchers.map(({ terminated }) => terminated),
+      'another loader needs it',
+    ).toEqual([false]);
+    finish();
+    await plans[1];
+    await vi.waitFor(() => expect(FakeWorker.fetchers.map(({ terminated }) => terminated)).toEqual([true]));
+  });
+});
+
 describe('listeners of the page', () => {
   /** A load that delivers an event as the real worker does: it waits until the page has had it. */
   const deliver = async (onEvent: (event: LoadEvent) => unknown): Promise<LoadedModel> => {

@@ -13,7 +13,7 @@ interface Line {
 
 /** The limit after each simulated 50 ms. A new connection brings its first byte after `openMs`. */
 function simulate(line: Line, elapsedMs: number, openMs = 100): number[] {
-  const budget = new ConnectionBudget(MOST);
+  const budget = new ConnectionBudget(() => MOST);
   const limits: number[] = [];
   let open = 0;
   let opensAtMs = openMs;
@@ -89,7 +89,7 @@ describe('ConnectionBudget', () => {
     });
     fc.assert(
       fc.property(fc.array(turn, { maxLength: 300 }), fc.integer({ min: 1, max: 6 }), (turns, most) => {
-        const budget = new ConnectionBudget(most);
+        const budget = new ConnectionBudget(() => most);
         let nowMs = 0;
         for (const { afterMs, open, ...rest } of turns) {
           nowMs += afterMs;

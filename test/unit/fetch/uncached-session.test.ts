@@ -7,6 +7,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { BufferPool } from '../../../src/base/buffer-pool.ts';
 import type { DownloadSummary, FetchProgress } from '../../../src/contract/cache.ts';
 import type { Snapshot } from '../../../src/contract/snapshot.ts';
+import { ConnectionBudget } from '../../../src/pipeline/fetch/connection-budget.ts';
+import { ConnectionPool } from '../../../src/pipeline/fetch/connection-pool.ts';
+import { HostPauses } from '../../../src/pipeline/fetch/host-pauses.ts';
 import { createPassingDeps } from '../../../src/pipeline/fetch/passing-transfer.ts';
 import { DEFAULT_TUNING } from '../../../src/pipeline/fetch/tuning.ts';
 import { UncachedSession } from '../../../src/pipeline/fetch/uncached-session.ts';
@@ -14,6 +17,7 @@ import { resolveSnapshot } from '../../../src/pipeline/resolve/resolve.ts';
 import { createLocalHasher, type HasherFactory } from '../../../src/store/file-hasher.ts';
 import { OptionalRecords } from '../../../src/store/optional-records.ts';
 import { startHub, type Hub } from '../../hub/index.ts';
+import { patchFetch } from './patch-fetch.ts';
 
 const MIB = 1024 * 1024;
 const MODEL = 'tests/large';
@@ -49,23 +53,14 @@ class CountingPool extends BufferPool {
   }
 }
 
-/** Node 20 leaves a read open for ever where the signal fires once a body has arrived whole. A browser fails it, and so does this. */
-const realFetch = globalThis.fetch;
-async function fetchAbortably(...[url, init]: Parameters<typeof fetch>): Promise<Response> {
-  const response = await realFetch(url, init);
-  const signal = init?.signal ?? undefined;
-  const body =
-    response.body?.pipeThrough(new TransformStream<Uint8Array, Uint8Array>(), signal ? { signal } : {}) ?? null;
-  return Object.defineProperty(response, 'body', { value: body });
-}
-
+let restoreFetch: () => void;
 let hub: Hub;
 let snapshot: Snapshot;
 let buffers: CountingPool;
 let session: UncachedSession;
 
 beforeAll(async () => {
-  globalThis.fetch = fetchAbortably;
+  restoreFetch = patchFetch();
   const files = {
     'config.json': CONFIG,
     [FIRST]: { synthetic: { seed: 1, sizeBytes: SIZES[FIRST] } },
@@ -78,7 +73,7 @@ beforeAll(async () => {
   );
 });
 afterAll(() => {
-  globalThis.fetch = realFetch;
+  restoreFetch();
   return hub.close();
 });
 
@@ -90,7 +85,16 @@ beforeEach(async () => {
   const hashers = {
     create: (...args: Parameters<HasherFactory['create']>) => createLocalHasher(...args, buffers),
   };
-  const deps = createPassingDeps(TUNING, buffers, hashers, () => undefined);
+  const pool = new ConnectionPool(() => budget.limit);
+  const budget: ConnectionBudget = new ConnectionBudget(() => pool.most);
+  const deps = createPassingDeps({
+    tuning: TUNING,
+    buffers,
+    hashers,
+    budget,
+    pool: pool.openShare(TUNING.connections),
+    pauses: new HostPauses(() => pool.kick()).openFor(() => undefined),
+  });
   session = await UncachedSession.open(deps, null, snapshot, { endpoint: hub.endpoint, token: null });
 });
 afterEach(() => session.close());

@@ -3,6 +3,8 @@
  * real fetch worker. Tests read results as plain values.
  */
 import * as Comlink from 'comlink';
+import { FetchHost } from '../../../../src/client/fetch-host.ts';
+import { FETCH_WORKER } from '../../../../src/client/page-workers.ts';
 import { installErrorTransfer } from '../../../../src/base/comlink-errors.ts';
 import type { CacheSelector, DownloadSummary, FetchProgress, FileStatus } from '../../../../src/contract/cache.ts';
 import { toErrorData, type LoadErrorData } from '../../../../src/contract/errors.ts';
@@ -58,7 +60,8 @@ export class TabWorker {
         type: 'module',
         name,
       }));
-    this.#service = await openFetchService(start, { tuning });
+    const host = new FetchHost({ ...FETCH_WORKER, start });
+    this.#service = await openFetchService(host.openDoor(), { tuning });
     if (this.#service.obstacle) throw this.#service.obstacle;
   }
 

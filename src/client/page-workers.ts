@@ -1,5 +1,5 @@
 /**
- * The model worker, as the page starts it.
+ * The workers that the page starts: one for the models of a loader, and one that fetches for all of them.
  *
  * Guarantee: where the platform refuses, the error says why, as far as the platform tells.
  */
@@ -15,8 +15,14 @@ export const MODEL_WORKER: WorkerKind = {
   explain: explainPageWorker,
 };
 
+export const FETCH_WORKER: WorkerKind = {
+  namePrefix: 'firstlight:fetch-worker:',
+  start: (name) => new Worker(new URL('../../workers/fetch.worker.ts', import.meta.url), { type: 'module', name }),
+  explain: (end) => explainPageWorker(end).inStage('fetch'),
+};
+
 /** The error for a worker of the page that would not start, or ended by itself. */
-export function explainPageWorker(end: WorkerEnd): LoadError {
+function explainPageWorker(end: WorkerEnd): LoadError {
   if (end.hasStarted) return explainEnd(end);
   return explainPolicy() ?? explainRefusedWorker(end.cause) ?? explainThrown(end) ?? explainEnd(end);
 }
