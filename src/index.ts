@@ -48,15 +48,6 @@ export type {
 } from './contract/load.ts';
 export type { BufferPurpose, GpuMemory, MemoryUse } from './contract/memory.ts';
 export type { ModelState } from './contract/model-state.ts';
-export type {
-  DecoderShape,
-  Device,
-  Dtype,
-  DtypeFit,
-  LoadPlan,
-  PlanCosts,
-  PlannedStorage,
-  TokenizerSource,
-} from './contract/plan.ts';
+export type { Device, Dtype, DtypeFit, LoadPlan, PlanCosts, PlannedStorage, TokenizerSource } from './contract/plan.ts';
 export type { LocalFile } from './contract/snapshot.ts';
 export type { BundledModel } from './contract/worker-api.ts';

@@ -3,10 +3,11 @@
  * the graph itself. No I/O; no knowledge of safetensors, devices or runtimes.
  */
 import type { CacheSpec } from '../contract/caches.ts';
-import type { DecoderShape, Gaps, LoadPlan } from '../contract/plan.ts';
+import type { DecoderSpec } from '../contract/decoder-spec.ts';
+import type { ComputedTable, Gaps, LoadPlan } from '../contract/plan.ts';
 
 /** What a weight is for: decides how each dtype encodes it. */
-export type WeightRole = 'embedding' | 'lmHead' | 'tiedEmbedding' | 'matmul' | 'bias' | 'norm' | 'rotary';
+export type WeightRole = 'embedding' | 'lmHead' | 'tiedEmbedding' | 'matmul' | 'bias' | 'norm' | 'headNorm' | 'rotary';
 
 /** A checkpoint tensor that a weight is made from, with the shape that config.json implies. */
 export interface SourceSpec {
@@ -26,7 +27,7 @@ export interface WeightSpec {
   readonly cols: number;
   /** Stacked by rows in this order. */
   readonly sources: readonly SourceSpec[];
-  readonly computed: 'rotary-cos' | 'rotary-sin' | null;
+  readonly computed: ComputedTable | null;
   /** The layer that it belongs to; null for what stands outside of the layers. */
   readonly layer: number | null;
 }
@@ -36,15 +37,17 @@ export type WeightBinding = 'inputs' | 'initializers';
 
 /** All that a graph depends on. */
 export interface GraphRequest {
-  readonly shape: DecoderShape;
+  readonly spec: DecoderSpec;
   readonly weights: LoadPlan['weights'];
   readonly caches: readonly CacheSpec[];
   readonly activationType: LoadPlan['activationType'];
   readonly binding: WeightBinding;
-  /** Half-open range of layers; all of them for a whole model. */
-  readonly layers: { readonly start: number; readonly end: number };
-  /** Layers as from the middle of a model, wherever they stand: hidden states in and out, no embedding, no head. */
-  readonly isInner?: boolean;
+  /** Which layers, in their order; all of them for a whole model. */
+  readonly layers: readonly number[];
+  /** Whether it begins with token ids; otherwise with hidden states. */
+  readonly hasEmbedding: boolean;
+  /** Whether it ends with logits; otherwise with hidden states. */
+  readonly hasHead: boolean;
 }
 
 /** One model family. */
@@ -52,11 +55,11 @@ export interface Blueprint {
   /** The `model_type` values that it serves. */
   readonly modelTypes: readonly string[];
   /** @throws LoadError `config_invalid`, `unsupported_architecture` */
-  readShape(config: Readonly<Record<string, unknown>>): DecoderShape;
-  /** Every weight of the graph, in graph order. */
-  listWeights(shape: DecoderShape, contextTokens: number): readonly WeightSpec[];
+  readSpec(config: Readonly<Record<string, unknown>>): DecoderSpec;
+  /** Every weight of the graph, in graph order; tables that are computed have `contextTokens` rows. */
+  listWeights(spec: DecoderSpec, contextTokens: number): readonly WeightSpec[];
   /** What the graph keeps from run to run, in graph order; `type` is that of its activations. */
-  listCaches(shape: DecoderShape, type: CacheSpec['type']): readonly CacheSpec[];
+  listCaches(spec: DecoderSpec, type: CacheSpec['type']): readonly CacheSpec[];
   /** ONNX bytes with no weights in them. */
   buildGraph(request: GraphRequest): Uint8Array<ArrayBuffer>;
 }

@@ -3,13 +3,14 @@
  */
 import { LoadError } from '../contract/errors.ts';
 import type { Blueprint } from './blueprint.ts';
-import { type Config, invalidConfig } from './config-reader.ts';
-import { llama } from './llama.ts';
-import { mistral } from './mistral.ts';
-import { findHead, findKind } from './model-kind.ts';
-import { qwen2 } from './qwen2.ts';
+import { type Config, invalidConfig } from './config/config-reader.ts';
+import { llama } from './families/llama.ts';
+import { mistral } from './families/mistral.ts';
+import { findHead, findKind } from './config/model-kind.ts';
+import { qwen2 } from './families/qwen2.ts';
+import { qwen3 } from './families/qwen3.ts';
 
-const BLUEPRINTS: readonly Blueprint[] = [llama, mistral, qwen2];
+const BLUEPRINTS: readonly Blueprint[] = [llama, mistral, qwen2, qwen3];
 
 /**
  * The blueprint that serves this config.json. A decoder with another head than a language model's is refused: it would load, and

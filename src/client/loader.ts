@@ -15,9 +15,9 @@ import type {
   LoadEvent,
   LoadRequest,
   SimulatedLimits,
+  PlanSummary,
 } from '../contract/load.ts';
 import { DEFAULT_ENDPOINT } from '../contract/model-name.ts';
-import type { LoadPlan } from '../contract/plan.ts';
 import type { BundledModel, ModelWorkerApi, SourceConfig } from '../contract/worker-api.ts';
 import { createModelCache } from './cache.ts';
 import type { ModelCache } from './cache.ts';
@@ -73,7 +73,7 @@ export interface PlanOptions {
   /**
    * Default `auto`: the repository's own tokenizer and chat template. One that cannot be read is an error (`tokenizer_unsupported`
    * in the plan, `tokenizer_invalid` before most of the download); a repository that has no file of a tokenizer at all gives a model
-   * that takes token ids only ({@link LoadPlan.tokenizer} is null). `none`: such a model in any case; no file of a tokenizer is read.
+   * that takes token ids only ({@link PlanSummary.tokenizer} is null). `none`: such a model in any case; no file of a tokenizer is read.
    */
   readonly tokenizer?: LoadRequest['tokenizer'];
   /** For testing: plan and load as on a GPU with smaller limits. */
@@ -108,7 +108,7 @@ export interface Loader {
    * What a load would do and cost, from a few kilobytes of headers; downloads no weights.
    * @throws LoadError as {@link load}, up to stage `plan`
    */
-  plan(model: ModelSource, options?: PlanOptions): Promise<LoadPlan>;
+  plan(model: ModelSource, options?: PlanOptions): Promise<PlanSummary>;
   /**
    * Takes a model (an id, an address or a folder) through every stage; resolves when it is warm. Cancelled or failed, it
    * keeps what was downloaded: the same call goes on where this one stopped (see {@link ModelCache} to delete it).

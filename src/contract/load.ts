@@ -88,8 +88,22 @@ export type LoadEvent =
   | { readonly type: 'failed'; readonly error: LoadErrorData; readonly atMs: number }
   | { readonly type: 'cancelled'; readonly atMs: number };
 
-/** A plan without its per-tensor lists: what a page shows. */
-export type PlanSummary = Omit<LoadPlan, 'weights' | 'caches'> & {
+/** What kind of model it is, and how large. */
+export interface ArchitectureSummary {
+  /** As config.json names the family. */
+  readonly modelType: string;
+  readonly layerCount: number;
+  readonly hiddenSize: number;
+  readonly headCount: number;
+  readonly kvHeadCount: number;
+}
+
+/** A plan without what only the stages need: what a page is given. */
+export type PlanSummary = Omit<LoadPlan, 'weights' | 'caches' | 'spec'> & {
+  readonly architecture: ArchitectureSummary;
+  /** In how many parts a weight lies that no single buffer of the device holds, by its name. */
+  readonly parts: Readonly<Record<string, number>>;
+  /** Weights of the graph; one in parts counts once a part. */
   readonly weightCount: number;
   /** How weights of each encoding add up, bytes. */
   readonly bytesByEncoding: Readonly<Record<string, number>>;

@@ -6,6 +6,7 @@
  */
 
 import type { CacheSpec } from './caches.ts';
+import type { DecoderSpec } from './decoder-spec.ts';
 
 /** The number format a model is loaded in. `q8` and `q4` are blocks of 32 with one float scale each. */
 export type Dtype = 'fp32' | 'fp16' | 'q8' | 'q4' | 'q4f16';
@@ -94,6 +95,12 @@ export interface WeightPart {
   readonly firstRow: number;
 }
 
+/** A table that no file holds: cosines or sines of one of {@link DecoderSpec.rotary}. */
+export interface ComputedTable {
+  readonly kind: 'rotary-cos' | 'rotary-sin';
+  readonly rotary: string;
+}
+
 /**
  * One weight of the model as the graph uses it: a matrix [rows, cols] (a vector has rows = 1), assembled from one or
  * more checkpoint tensors stacked by rows (q, k and v become one matrix), then encoded. A matrix that no single buffer of
@@ -118,49 +125,11 @@ export interface PlannedWeight {
    * Set for tables that no file holds: rotary cosines and sines, [tokens, paddedHeadDim / 2]. On a GPU they have `contextTokens` rows
    * and grow with the cache; on WASM, where weights are constants, `maxContextTokens` rows.
    */
-  readonly computed: 'rotary-cos' | 'rotary-sin' | null;
+  readonly computed: ComputedTable | null;
   /** Set for a part, null for a whole weight. */
   readonly part: WeightPart | null;
   /** The layer that it belongs to; null for what stands outside of the layers. */
   readonly layer: number | null;
-}
-
-/** A rotary embedding's frequencies, as config.json states them. */
-export interface RotaryShape {
-  readonly theta: number;
-  readonly scaling:
-    | { readonly type: 'none' }
-    | { readonly type: 'linear'; readonly factor: number }
-    | {
-        readonly type: 'llama3';
-        readonly factor: number;
-        readonly lowFreqFactor: number;
-        readonly highFreqFactor: number;
-        readonly originalContextTokens: number;
-      };
-}
-
-/** The shape of a decoder-only transformer: all that its graph depends on. */
-export interface DecoderShape {
-  readonly modelType: string;
-  readonly vocabSize: number;
-  readonly hiddenSize: number;
-  readonly intermediateSize: number;
-  readonly layerCount: number;
-  readonly headCount: number;
-  readonly kvHeadCount: number;
-  /** Values of a head, as the checkpoint has them. */
-  readonly headDim: number;
-  /** The same in graph and KV cache: what the attention kernel can take, at least {@link headDim}; what is added is zeros. */
-  readonly paddedHeadDim: number;
-  readonly rmsNormEpsilon: number;
-  readonly tiedEmbeddings: boolean;
-  readonly qkvBias: boolean;
-  readonly attentionOutputBias: boolean;
-  readonly mlpBias: boolean;
-  readonly rotary: RotaryShape;
-  /** The longest context that the checkpoint was made for (a sliding window shortens it: see the blueprint). */
-  readonly maxContextTokens: number;
 }
 
 /** What a plan costs, in bytes, known before any weight byte is fetched. */
@@ -235,7 +204,8 @@ export interface LoadPlan {
   readonly modelId: string;
   readonly revision: string;
   readonly commit: string;
-  readonly shape: DecoderShape;
+  /** The model as data: what weights, caches and graph follow from. */
+  readonly spec: DecoderSpec;
   readonly sizes: GraphSizes;
   readonly dtype: Dtype;
   /** Why this dtype: repeats the request, or says what 'auto' went by. */

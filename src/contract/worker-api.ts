@@ -7,10 +7,9 @@
 import type { CacheEntry, CacheRemoval, CacheSelector, CacheUsage, VerifyProgress, VerifyResult } from './cache.ts';
 import type { LoadErrorData } from './errors.ts';
 import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from './generate.ts';
-import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo } from './load.ts';
+import type { AdapterInfo, LoadEvent, LoadReport, LoadRequest, ModelInfo, PlanSummary } from './load.ts';
 import type { MemoryUse } from './memory.ts';
 import type { ModelState } from './model-state.ts';
-import type { LoadPlan } from './plan.ts';
 
 /** Names one running call within one worker. */
 export type OperationId = number;
@@ -91,7 +90,7 @@ export interface ModelWorkerApi extends CacheWorkerApi {
     source: SourceConfig,
     request: LoadRequest,
     onEvent: (event: LoadEvent) => void,
-  ): Promise<LoadPlan>;
+  ): Promise<PlanSummary>;
   load(
     operation: OperationId,
     source: SourceConfig,

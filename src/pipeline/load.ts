@@ -15,7 +15,7 @@ import { throwIfAborted } from '../base/abort.ts';
 import { runBeside } from '../base/together.ts';
 import { cleanUpAfter } from '../base/clean-up.ts';
 import { isLoadError, LoadError } from '../contract/errors.ts';
-import type { LoadEvent, LoadReport, LoadRequest, ModelInfo } from '../contract/load.ts';
+import type { LoadEvent, LoadReport, LoadRequest, ModelInfo, PlanSummary } from '../contract/load.ts';
 import type { LoadPlan, PlannedStorage } from '../contract/plan.ts';
 import { type AdapterAnswer, describeAdapter } from '../runtime/gpu/adapter.ts';
 import { startOnnxRuntime } from '../runtime/ort/onnxruntime.ts';
@@ -53,14 +53,15 @@ import { warmUp } from './warm-up/warm-up.ts';
 export type LoadContext = Omit<RepositoryRequest, 'log'>;
 
 /** Stages 1 and 2: what a load would do and cost. Fetches no weights. */
-export async function planModel(context: LoadContext, onEvent: (event: LoadEvent) => void): Promise<LoadPlan> {
+export async function planModel(context: LoadContext, onEvent: (event: LoadEvent) => void): Promise<PlanSummary> {
   const log = new StageLog(onEvent);
   const run = { ...context, log, adapter: describeAdapter() };
   try {
     return await withRepository(run, async (repository) => {
       const plan = await runPlan(repository, repository, run, null);
-      log.publishPlan(summarizePlan(plan));
-      return plan;
+      const summary = summarizePlan(plan);
+      log.publishPlan(summary);
+      return summary;
     });
   } catch (error) {
     log.fail(error);
@@ -184,12 +185,12 @@ async function placeAndServe(
         decoder,
         plan,
         adapter: placed.adapter,
-        compareFirstLayer: placed.compareFirstLayer,
+        compareLayers: placed.compareLayers,
         firstIds: async () => {
           const { tokenizer, generationConfig, config } = await making;
-          return listFirstIds({ tokenizer, configs: [generationConfig, config], vocabSize: plan.shape.vocabSize });
+          return listFirstIds({ tokenizer, configs: [generationConfig, config], vocabSize: plan.sizes.vocabSize });
         },
-        fixture: await readFixture(repository, plan.shape.vocabSize, signal),
+        fixture: await readFixture(repository, plan.sizes.vocabSize, signal),
         signal,
         onNotice: (notice) => log.notice('warmUp', notice),
       }),
@@ -293,12 +294,12 @@ function describeModel(plan: LoadPlan, tokenizer: TextTokenizer): ModelInfo {
     modelId: plan.modelId,
     revision: plan.revision,
     commit: plan.commit,
-    modelType: plan.shape.modelType,
+    modelType: plan.spec.modelType,
     dtype: plan.dtype,
     device: plan.device,
     contextTokens: plan.contextTokens,
     maxContextTokens: plan.maxContextTokens,
-    vocabSize: plan.shape.vocabSize,
+    vocabSize: plan.sizes.vocabSize,
     parameterCount: plan.costs.parameterCount,
     hasTokenizer: tokenizer.available,
     hasChatTemplate: tokenizer.hasChatTemplate,

@@ -18,10 +18,9 @@ import type {
 } from '../contract/cache.ts';
 import { LoadError } from '../contract/errors.ts';
 import type { ChatOptions, GeneratedToken, GenerateOptions, GenerateReport, Prompt } from '../contract/generate.ts';
-import type { AdapterInfo, LoadEvent, LoadRequest } from '../contract/load.ts';
+import type { AdapterInfo, LoadEvent, LoadRequest, PlanSummary } from '../contract/load.ts';
 import type { MemoryUse } from '../contract/memory.ts';
 import type { ModelState } from '../contract/model-state.ts';
-import type { LoadPlan } from '../contract/plan.ts';
 import type {
   BundledModel,
   FetchDoor,
@@ -66,7 +65,7 @@ export class ModelService implements ModelWorkerApi {
     source: SourceConfig,
     request: LoadRequest,
     onEvent: (event: LoadEvent) => void,
-  ): Promise<LoadPlan> {
+  ): Promise<PlanSummary> {
     return this.#operations.run(operation, (signal) => {
       const events = new Delivery(onEvent);
       const context = { request, source, signal, environment: this.#environment() };

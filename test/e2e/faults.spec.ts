@@ -137,7 +137,7 @@ function generate(model: JSHandle<Model>, prompt: readonly number[]): Promise<{ 
 function countWeights(loader: JSHandle<Loader>): Promise<number> {
   return loader.evaluate(async (it, id) => {
     const plan = await it.plan(id, { device: 'webgpu', dtype: 'fp32' });
-    return plan.weights.flatMap(({ buffers }) => buffers).length;
+    return plan.weightCount; // plain weights: a buffer each
   }, ID);
 }
 

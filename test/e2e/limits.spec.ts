@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { JSHandle, Page } from '@playwright/test';
-import type { Dtype, LoadPlan, Model } from '../../src/index.ts';
+import type { Dtype, Model, PlanSummary } from '../../src/index.ts';
 import { makeLargeVocabulary } from './large-vocabulary.ts';
 import { checkpointFolder, expect, openApp, readReference, test, tryLoad } from './support.ts';
 
@@ -157,11 +157,11 @@ for (const [name, userAgent, touchPoints] of [
   });
 }
 
-function countParts({ weights }: Pick<LoadPlan, 'weights'>, name: string): number {
-  return weights.filter(({ part }) => part?.of === name).length;
+function countParts({ parts }: Pick<PlanSummary, 'parts'>, name: string): number {
+  return parts[name] ?? 0;
 }
 
-function planModel(page: Page, endpoint: string, choice: Choice): Promise<LoadPlan> {
+function planModel(page: Page, endpoint: string, choice: Choice): Promise<PlanSummary> {
   return page.evaluate(
     ([hub, { maxBufferBytes, ...options }]) =>
       window.firstlight

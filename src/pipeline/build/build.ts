@@ -3,7 +3,8 @@
  *
  * In: a plan. Out: {@link ModelGraphs}. Guarantees: every shape is right, every value absent.
  */
-import type { GraphRequest } from '../../blueprints/blueprint.ts';
+import type { WeightBinding } from '../../blueprints/blueprint.ts';
+import { listLayerKinds } from '../../blueprints/decoder-graph.ts';
 import { findBlueprint } from '../../blueprints/registry.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import { GraphBuilder } from '../../onnx/graph-builder.ts';
@@ -11,33 +12,44 @@ import { GraphBuilder } from '../../onnx/graph-builder.ts';
 /** ONNX bytes. */
 export interface ModelGraphs {
   readonly model: Uint8Array<ArrayBuffer>;
-  /** Embedding, first layer and head: one of each kind of node that the model has, for warming up. */
+  /** Embedding, one layer of each kind, and head: one of each kind of node that the model has, for warming up. */
   readonly skeleton: Uint8Array<ArrayBuffer>;
-  /** The first layer alone, hidden states in and out: for the device, and for WebAssembly, which proves the device right. */
-  readonly firstLayer: { readonly device: Uint8Array<ArrayBuffer>; readonly wasm: Uint8Array<ArrayBuffer> };
+  /** One layer of each kind alone. */
+  readonly layers: readonly LayerGraphs[];
+}
+
+/** A layer, hidden states in and out: for the device, and for WebAssembly, which proves the device right. */
+export interface LayerGraphs {
+  readonly layer: number;
+  readonly device: Uint8Array<ArrayBuffer>;
+  readonly wasm: Uint8Array<ArrayBuffer>;
 }
 
 /** See the file's header. */
 export function buildGraphs(plan: LoadPlan): ModelGraphs {
-  const { shape, weights, caches, activationType } = plan;
-  const blueprint = findBlueprint({ model_type: shape.modelType });
+  const { spec, weights, caches, activationType } = plan;
+  const blueprint = findBlueprint({ model_type: spec.modelType });
   const binding = plan.device === 'webgpu' ? 'inputs' : 'initializers';
-  const build = (layerCount: number, request: Pick<GraphRequest, 'binding' | 'isInner'>): Uint8Array<ArrayBuffer> =>
+  const build = (layers: readonly number[], isWhole: boolean, bound: WeightBinding): Uint8Array<ArrayBuffer> =>
     blueprint.buildGraph({
-      shape: { ...shape, layerCount },
+      spec,
       weights,
       caches,
       activationType,
-      layers: { start: 0, end: layerCount },
-      ...request,
+      layers,
+      binding: bound,
+      hasEmbedding: isWhole,
+      hasHead: isWhole,
     });
+  const kinds = listLayerKinds(spec);
   return {
-    model: build(shape.layerCount, { binding }),
-    skeleton: build(1, { binding }),
-    firstLayer: {
-      device: build(1, { binding, isInner: true }),
-      wasm: build(1, { binding: 'initializers', isInner: true }),
-    },
+    model: build([...spec.layers.keys()], true, binding),
+    skeleton: build(kinds, true, binding),
+    layers: kinds.map((layer) => ({
+      layer,
+      device: build([layer], false, binding),
+      wasm: build([layer], false, 'initializers'),
+    })),
   };
 }
 

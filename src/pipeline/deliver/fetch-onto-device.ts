@@ -8,12 +8,12 @@
  */
 import { cleanUpAfter, runThenCleanUp } from '../../base/clean-up.ts';
 import { runTogether } from '../../base/together.ts';
-import { computeRotary } from '../../blueprints/rotary.ts';
+import { computeRotary } from '../../blueprints/rotary/rotary.ts';
 import type { DownloadSummary } from '../../contract/cache.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';
-import type { LayerComparison } from '../../runtime/gpu/first-layer.ts';
+import type { LayerComparison } from '../../runtime/gpu/compare-layers.ts';
 import type { WriteBytes } from '../fill/aligned-writer.ts';
 import { fillTables, fillWeights } from '../fill/fill.ts';
 import type { ReadableFile } from '../../store/readable-file.ts';
@@ -39,7 +39,7 @@ export interface PlacedModel {
   readonly decoder: Decoder;
   readonly adapter: AdapterInfo | null;
   /** Null where there is nothing to compare WebAssembly with. */
-  readonly compareFirstLayer: (signal: AbortSignal) => Promise<LayerComparison | null>;
+  readonly compareLayers: (signal: AbortSignal) => Promise<LayerComparison | null>;
   /** Of all files that it needs. */
   readonly fileBytes: number;
   readonly deviceBytes: number;
@@ -124,11 +124,11 @@ async function fetchOntoGpu(
     await prepared.keeper?.commit();
     await flushed;
     log.end('place', null);
-    const { decoder, adapter, compareFirstLayer } = opened.place;
+    const { decoder, adapter, compareLayers } = opened.place;
     return {
       decoder,
       adapter,
-      compareFirstLayer,
+      compareLayers,
       fileBytes: summary.totalBytes,
       deviceBytes: buffers.writtenBytes(),
       skeleton: opened.skeleton,
@@ -184,7 +184,7 @@ async function fetchOntoWasm(
   return {
     decoder,
     adapter: null,
-    compareFirstLayer: () => Promise.resolve(null),
+    compareLayers: () => Promise.resolve(null),
     fileBytes: weights.summary.totalBytes,
     deviceBytes,
     skeleton: null,

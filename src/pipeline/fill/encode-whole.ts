@@ -51,7 +51,7 @@ function encodeWhole(
  * scales of its blocks) is kept until the next weight, so that asking for both costs one conversion.
  */
 export function createBufferMaker(
-  plan: Pick<LoadPlan, 'weights' | 'shape'>,
+  plan: Pick<LoadPlan, 'weights' | 'spec'>,
   readSync: ReadBytesSync,
   computeRotary: ComputeRotary,
 ): (bufferName: string) => Uint8Array<ArrayBuffer> {

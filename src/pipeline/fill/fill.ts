@@ -22,7 +22,7 @@ type ReadBytes = (file: string, start: number, end: number, signal: AbortSignal 
 
 /** What {@link fillWeights} needs. */
 export interface FillRequest {
-  readonly plan: Pick<LoadPlan, 'weights' | 'weightFiles' | 'shape'>;
+  readonly plan: Pick<LoadPlan, 'weights' | 'weightFiles' | 'spec'>;
   readonly read: ReadBytes;
   readonly write: WriteBytes;
   /** The rotary tables, as long as they are planned. */

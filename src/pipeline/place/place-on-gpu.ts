@@ -4,7 +4,7 @@
  * In: a plan and its graphs. Out: first a room with every buffer in it, before the first weight byte is asked for; then, while
  * the weights arrive, what runs on it. Guarantees: on any failure all of it is given back.
  */
-import { computeRotary } from '../../blueprints/rotary.ts';
+import { computeRotary } from '../../blueprints/rotary/rotary.ts';
 import { cleanUpAfter } from '../../base/clean-up.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
@@ -13,8 +13,8 @@ import type { Decoder } from '../../runtime/decoder.ts';
 import { reserveGpuBuffers } from '../../runtime/gpu/buffers.ts';
 import type { GpuBuffers } from '../../runtime/gpu/buffers.ts';
 import { createGpuDecoder } from '../../runtime/gpu/gpu-decoder.ts';
-import { compareFirstLayer } from '../../runtime/gpu/first-layer.ts';
-import type { LayerComparison } from '../../runtime/gpu/first-layer.ts';
+import { compareLayers } from '../../runtime/gpu/compare-layers.ts';
+import type { LayerComparison } from '../../runtime/gpu/compare-layers.ts';
 import { createGpuSkeleton } from '../../runtime/gpu/skeleton.ts';
 import type { GpuSkeleton } from '../../runtime/gpu/skeleton.ts';
 import { createGpuSession } from '../../runtime/gpu/session.ts';
@@ -38,8 +38,8 @@ export interface GpuPlace {
   readonly decoder: Decoder;
   /** For warming while the weights arrive; whoever warms it releases it. */
   readonly skeleton: GpuSkeleton;
-  /** Once the weights are there: the first layer against WebAssembly. */
-  readonly compareFirstLayer: (signal: AbortSignal) => Promise<LayerComparison | null>;
+  /** Once the weights are there: a layer of each kind against WebAssembly. */
+  readonly compareLayers: (signal: AbortSignal) => Promise<LayerComparison | null>;
   readonly adapter: AdapterInfo;
 }
 
@@ -81,7 +81,7 @@ export async function openOnGpu(
     return {
       decoder: createGpuDecoder({ ...parts, graph: graphs.model, session, resizing: RESIZING }),
       skeleton,
-      compareFirstLayer: (runSignal) => compareFirstLayer(parts, graphs.firstLayer, runSignal),
+      compareLayers: (runSignal) => compareLayers(parts, graphs.layers, runSignal),
       adapter: gpu.adapter,
     };
   } catch (error) {

@@ -6,7 +6,7 @@
  * besides the runtime's own copy. Stage 5 (fill) then runs inside this one, because onnxruntime asks for initializers
  * synchronously.
  */
-import { computeRotary } from '../../blueprints/rotary.ts';
+import { computeRotary } from '../../blueprints/rotary/rotary.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { Decoder } from '../../runtime/decoder.ts';

@@ -65,6 +65,7 @@ function chooseEncoding({ role, cols }: Pick<WeightSpec, 'role' | 'cols'>, dtype
       // GatherBlockQuantized reads whole blocks: a row that is none stays plain, the head with it for one rule.
       return cols % QUANT_BLOCK_SIZE === 0 ? 'q8' : plain;
     case 'bias':
+    case 'headNorm': // attention's kernel takes one type for all its inputs
     case 'rotary':
       return plain; // a thousandth of the bytes, and far more sensitive than its share
     default:
@@ -102,7 +103,7 @@ type Buffers = Pick<WeightLayout, 'buffers' | 'tensors'>;
 function layOutValues({ name, role, rows, cols }: Sized, encoding: 'f32' | 'f16'): Buffers {
   const type = encoding === 'f16' ? 'float16' : 'float32';
   const sizeBytes = rows * cols * (encoding === 'f16' ? 2 : 4);
-  const dims = role === 'norm' || role === 'bias' ? [cols] : [rows, cols];
+  const dims = role === 'norm' || role === 'headNorm' || role === 'bias' ? [cols] : [rows, cols];
   return {
     buffers: [{ role: 'values', name, type, sizeBytes }],
     tensors: { values: { name, type, dims, buffer: name } },

@@ -8,7 +8,8 @@
 import { assert } from '../../base/assert.ts';
 import type { SourceSpec, WeightSpec } from '../../blueprints/blueprint.ts';
 import { type ErrorCode, LoadError } from '../../contract/errors.ts';
-import type { DecoderShape, LoadPlan, TensorSource } from '../../contract/plan.ts';
+import type { DecoderSpec } from '../../contract/decoder-spec.ts';
+import type { LoadPlan, TensorSource } from '../../contract/plan.ts';
 import { countSpread } from '../../base/gaps.ts';
 import type { StoredTensor } from '../../formats/checkpoint-format.ts';
 import { placeOf, type TensorTable } from './read-headers.ts';
@@ -45,7 +46,7 @@ const HEAD = /(^|\.)lm_head\.weight$/;
 const NAMES_IN_MESSAGE = 5;
 
 /** @throws LoadError `tensor_missing`, `tensor_shape_mismatch`, `unsupported_dtype`, `unsupported_architecture` */
-export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, shape: DecoderShape): MatchedTensors {
+export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, model: DecoderSpec): MatchedTensors {
   const wanted = specs.flatMap((spec) => spec.sources);
   const toFileName = findNaming(specs, table);
   const find = ({ tensor, orElse }: SourceSpec): StoredTensor | undefined =>
@@ -54,7 +55,7 @@ export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, s
   const missing = wanted.filter((source) => !find(source)).map(({ tensor }) => toFileName(tensor));
   if (missing.length > 0) {
     const what = `${missing.length} of ${wanted.length} are missing`;
-    throw fault('tensor_missing', what, missing, { names: missing }, explainMissing(missing, shape));
+    throw fault('tensor_missing', what, missing, { names: missing }, explainMissing(missing, model));
   }
   const located = wanted.map((source) => ({ source, found: find(source) as StoredTensor }));
   checkShapes(located);
@@ -66,7 +67,7 @@ export function matchTensors(specs: readonly WeightSpec[], table: TensorTable, s
     sources: new Map(
       specs.map((spec) => [spec.name, spec.sources.map((source) => toSource(source, find(source) as StoredTensor))]),
     ),
-    unused: explainUnused(unused, shape),
+    unused: explainUnused(unused, model),
   };
 }
 
@@ -139,31 +140,28 @@ function toSource({ padding }: SourceSpec, tensor: StoredTensor): TensorSource {
  * A tensor inside a layer that the graph has but does not read would change every token: a bias that config.json denies, a norm
  * of a newer family. Such a checkpoint loads, and then answers wrongly; so it is refused.
  */
-function explainUnused(unused: readonly StoredTensor[], shape: DecoderShape): LoadPlan['unusedTensors'] {
-  const explained = unused.map((tensor) => ({ tensor: tensor.name, reason: findReason(tensor, shape) }));
+function explainUnused(unused: readonly StoredTensor[], model: DecoderSpec): LoadPlan['unusedTensors'] {
+  const explained = unused.map((tensor) => ({ tensor: tensor.name, reason: findReason(tensor, model) }));
   const unknown = explained.filter(({ reason }) => reason === null).map(({ tensor }) => tensor);
   if (unknown.length > 0) {
-    const what = `The layers hold ${unknown.length} tensors that ${shape.modelType} does not have`;
-    throw fault('unsupported_architecture', what, unknown, { modelType: shape.modelType, names: unknown });
+    const what = `The layers hold ${unknown.length} tensors that ${model.modelType} does not have`;
+    throw fault('unsupported_architecture', what, unknown, { modelType: model.modelType, names: unknown });
   }
   return explained.map(({ tensor, reason }) => ({ tensor, reason: reason ?? '' }));
 }
 
-function findReason(
-  { name, shape }: StoredTensor,
-  { tiedEmbeddings, layerCount, modelType }: DecoderShape,
-): string | null {
+function findReason({ name, shape }: StoredTensor, { head, layers, modelType }: DecoderSpec): string | null {
   const harmless = HARMLESS.find((known) => known.name.test(name) && known.shape.test(shape.join()));
   if (harmless) return harmless.reason;
-  if (tiedEmbeddings && HEAD.test(name)) return 'config.json ties it to the token embedding, which holds the same';
+  if (head.tied && HEAD.test(name)) return 'config.json ties it to the token embedding, which holds the same';
   const layer = /(?:^|\.)layers\.(\d+)\./.exec(name)?.[1];
   if (layer === undefined) return `outside of the decoder: ${modelType} does not read it`;
-  return Number(layer) >= layerCount ? `beyond the ${layerCount} layers that config.json states` : null;
+  return Number(layer) >= layers.length ? `beyond the ${layers.length} layers that config.json states` : null;
 }
 
 /** What a checkpoint without a head needs to hear. */
-function explainMissing(missing: readonly string[], { tiedEmbeddings }: DecoderShape): string {
-  if (tiedEmbeddings || !missing.some((name) => HEAD.test(name))) return '';
+function explainMissing(missing: readonly string[], { head }: DecoderSpec): string {
+  if (head.tied || !missing.some((name) => HEAD.test(name))) return '';
   return ' The head is a tensor of its own, because tie_word_embeddings is false or absent in config.json.';
 }
 

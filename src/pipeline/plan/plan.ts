@@ -8,19 +8,12 @@
  */
 import { throwIfAborted } from '../../base/abort.ts';
 import type { Blueprint, WeightSpec } from '../../blueprints/blueprint.ts';
-import { claimsToWriteText } from '../../blueprints/model-kind.ts';
+import { claimsToWriteText } from '../../blueprints/config/model-kind.ts';
 import { findBlueprint } from '../../blueprints/registry.ts';
 import type { FileStatus } from '../../contract/cache.ts';
+import type { DecoderSpec } from '../../contract/decoder-spec.ts';
 import type { AdapterInfo, LoadRequest } from '../../contract/load.ts';
-import type {
-  DecoderShape,
-  Device,
-  Dtype,
-  LoadPlan,
-  PlannedStorage,
-  PlannedWeight,
-  TensorSource,
-} from '../../contract/plan.ts';
+import type { Device, Dtype, LoadPlan, PlannedStorage, PlannedWeight, TensorSource } from '../../contract/plan.ts';
 import type { Snapshot } from '../../contract/snapshot.ts';
 import { type Choice, chooseConversations } from './choose-context.ts';
 import { ALL_DTYPES, chooseDevice, chooseDtype, chooseOtherDevice, type DtypeQuestion } from './choose.ts';
@@ -93,8 +86,8 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const {
     config,
     blueprint,
-    shape: statedShape,
-  } = await readShape(input).catch((error: unknown) => {
+    spec: statedSpec,
+  } = await readSpec(input).catch((error: unknown) => {
     failed.abort(error);
     throw error;
   });
@@ -102,15 +95,15 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   const table = await readingTable;
   if (!claimsToWriteText(config)) refuseOtherHead(table);
   throwIfAborted(signal);
-  const statedSpecs = blueprint.listWeights(statedShape, 1);
-  const { shape, notices } = await settleTying(statedShape, statedSpecs, table, input.readRange, signal);
+  const statedSpecs = blueprint.listWeights(statedSpec, 1);
+  const { spec, notices } = await settleTying(statedSpec, statedSpecs, table, input.readRange, signal);
   throwIfAborted(signal);
 
   const tokenizer = chooseTokenizer(snapshot, request.tokenizer ?? 'auto');
 
   const conversations = chooseConversations(request.conversations ?? null);
   const sizings = createSizings({
-    shape,
+    spec,
     listWeights: (...args) => blueprint.listWeights(...args),
     listCaches: (...args) => blueprint.listCaches(...args),
     requestedContext: request.contextTokens,
@@ -119,7 +112,7 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     ceiling: input.platform ? findMemoryCeiling(input.platform) : null,
     float16Finding: request.dtype === 'auto' ? (input.float16Finding ?? null) : null,
   });
-  const { sources, unused } = matchTensors(blueprint.listWeights(shape, 1), table, shape);
+  const { sources, unused } = matchTensors(blueprint.listWeights(spec, 1), table, spec);
   const device =
     request.device === 'auto' ? fallBack(requestedDevice, request.dtype, limits, sizings) : requestedDevice;
   const here = (dtype: Dtype): ModelSizing => sizings(device.value, dtype);
@@ -143,8 +136,8 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
     modelId: snapshot.modelId,
     revision: snapshot.revision,
     commit: snapshot.commit,
-    shape,
-    sizes: { vocabSize: shape.vocabSize, hiddenSize: shape.hiddenSize },
+    spec,
+    sizes: { vocabSize: spec.vocabSize, hiddenSize: spec.hiddenSize },
     dtype: dtype.value,
     dtypeReason: dtype.reason,
     device: device.value,
@@ -189,16 +182,16 @@ export async function planLoad(input: PlanInput): Promise<LoadPlan> {
   };
 }
 
-async function readShape({ snapshot, request, readAll }: PlanInput): Promise<{
+async function readSpec({ snapshot, request, readAll }: PlanInput): Promise<{
   readonly config: Readonly<Record<string, unknown>>;
   readonly blueprint: Blueprint;
-  readonly shape: DecoderShape;
+  readonly spec: DecoderSpec;
 }> {
   const tokenizer = request.tokenizer === 'none' ? null : findVocabulary(snapshot);
   const config = await readConfig(snapshot, readAll, tokenizer);
   const blueprint = findBlueprint(config);
   refuseQuantized(config);
-  return { config, blueprint, shape: blueprint.readShape(config) };
+  return { config, blueprint, spec: blueprint.readSpec(config) };
 }
 
 type Sizings = (device: Device, dtype: Dtype) => ModelSizing;

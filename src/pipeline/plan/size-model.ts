@@ -9,7 +9,8 @@
 import { countCacheBytes, growsWithTokens, largestCacheBytes } from '../../base/cache-layout.ts';
 import type { WeightSpec } from '../../blueprints/blueprint.ts';
 import type { CacheSpec } from '../../contract/caches.ts';
-import type { DecoderShape, Device, Dtype, DtypeFit, LoadPlan } from '../../contract/plan.ts';
+import type { DecoderSpec } from '../../contract/decoder-spec.ts';
+import type { Device, Dtype, DtypeFit, LoadPlan } from '../../contract/plan.ts';
 import { estimateActivationBytes } from './activations.ts';
 import { type Choice, chooseContext, type ContextRequest } from './choose-context.ts';
 import type { DeviceLimits } from './device-limits.ts';
@@ -47,10 +48,10 @@ export interface ModelSizing {
 
 /** A model, and what is asked of it. */
 export interface SizingInput {
-  readonly shape: DecoderShape;
+  readonly spec: DecoderSpec;
   /** `tableRows`: how many positions the rotary tables have. */
-  readonly listWeights: (shape: DecoderShape, tableRows: number) => readonly WeightSpec[];
-  readonly listCaches: (shape: DecoderShape, type: CacheSpec['type']) => readonly CacheSpec[];
+  readonly listWeights: (spec: DecoderSpec, tableRows: number) => readonly WeightSpec[];
+  readonly listCaches: (spec: DecoderSpec, type: CacheSpec['type']) => readonly CacheSpec[];
   readonly requestedContext: ContextRequest;
   readonly limits: DeviceLimits | null;
   /** Conversations whose keys and values are held at once. */
@@ -92,13 +93,13 @@ const WASM_MAX_TABLE_BYTES = 16 * 2 ** 20;
 
 /** Sizes a model. @throws LoadError `invalid_argument` where the requested context is no count */
 export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): ModelSizing {
-  const { shape, listWeights } = input;
+  const { spec: model, listWeights } = input;
   const valueBytes = needsFloat16(dtype) ? 2 : 4;
   const maxBufferBytes = device === 'wasm' ? WASM_MAX_INITIALIZER_BYTES : (input.limits?.maxBufferBytes ?? Infinity);
   const layOut = (tableRows: number): ModelSizing['weights'] =>
-    listWeights(shape, tableRows).map((spec) => ({ spec, layouts: layOutWeight(spec, dtype, maxBufferBytes) }));
+    listWeights(model, tableRows).map((spec) => ({ spec, layouts: layOutWeight(spec, dtype, maxBufferBytes) }));
 
-  const caches = input.listCaches(shape, chooseActivationType(dtype));
+  const caches = input.listCaches(model, chooseActivationType(dtype));
   const stateBytes = sumCacheBytes(caches, 0);
   const kvBytesPerToken = sumCacheBytes(caches, 1) - stateBytes;
   const widestTokenBytes = largestCacheBytes(caches.filter(growsWithTokens), 1);
@@ -109,7 +110,7 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
   const fixedBytes = sumBytes(layOut(0));
   const bytesWithout = fixedBytes + stateBytes + stateSnapshotBytes;
   const tableRowBytes = sumBytes(layOut(1)) - fixedBytes;
-  const activationBytesAtMost = estimateActivationBytes(shape, shape.maxContextTokens, valueBytes);
+  const activationBytesAtMost = estimateActivationBytes(model, model.maxContextTokens, valueBytes);
   const byDevice =
     device === 'wasm'
       ? {
@@ -131,7 +132,7 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
     cause: `besides the weights and the page, ${ceiling.holder} has room for no more (${kvBytesOfAll} bytes a token for ${conversations} conversations)`,
   };
   const longest = byCeiling && byCeiling.tokens < byDevice.tokens ? byCeiling : byDevice;
-  const { context, maxContextTokens } = chooseContext(input.requestedContext, shape.maxContextTokens, {
+  const { context, maxContextTokens } = chooseContext(input.requestedContext, model.maxContextTokens, {
     ...longest,
     unaskedTokens: device === 'wasm' ? Math.floor(WASM_MAX_TABLE_BYTES / tableRowBytes) : Infinity,
   });
@@ -140,13 +141,13 @@ export function sizeModel(input: SizingInput, device: Device, dtype: Dtype): Mod
   const buffers = weights.flatMap(({ layouts }) => layouts.flatMap((layout) => layout.buffers));
   const weightBytes = sumBytes(weights);
   const kvCacheBytes = sumCacheBytes(caches, context.value);
-  const activationBytes = estimateActivationBytes(shape, context.value, valueBytes);
-  const minTokens = Math.min(MIN_CONTEXT_TOKENS, shape.maxContextTokens);
+  const activationBytes = estimateActivationBytes(model, context.value, valueBytes);
+  const minTokens = Math.min(MIN_CONTEXT_TOKENS, model.maxContextTokens);
   return {
     dtype,
     context,
     maxContextTokens,
-    longestContextTokens: Math.max(0, Math.min(shape.maxContextTokens, longest.tokens)),
+    longestContextTokens: Math.max(0, Math.min(model.maxContextTokens, longest.tokens)),
     weights,
     caches,
     parameterCount: countParameters(weights.map(({ spec }) => spec)),

@@ -8,14 +8,14 @@
  */
 import { forEachConcurrent } from '../../base/concurrency.ts';
 import type { WeightSpec } from '../../blueprints/blueprint.ts';
-import type { DecoderShape } from '../../contract/plan.ts';
+import type { DecoderSpec } from '../../contract/decoder-spec.ts';
 import type { ByteRange, StoredTensor } from '../../formats/checkpoint-format.ts';
 import { findNaming } from './match-tensors.ts';
 import { placeOf, type ReadRange, type TensorTable } from './read-headers.ts';
 
 /** What the checkpoint says. */
-export interface SettledShape {
-  readonly shape: DecoderShape;
+export interface SettledSpec {
+  readonly spec: DecoderSpec;
   readonly notices: readonly string[];
 }
 
@@ -30,28 +30,28 @@ const CONCURRENT_SAMPLES = 4;
 
 /** Settles a tied shape; any other is what it says. @throws LoadError, what the reader throws */
 export async function settleTying(
-  shape: DecoderShape,
+  spec: DecoderSpec,
   specs: readonly WeightSpec[],
   table: TensorTable,
   readRange: ReadRange,
   signal: AbortSignal | undefined,
-): Promise<SettledShape> {
+): Promise<SettledSpec> {
   const source = specs.flatMap(({ sources }) => sources).find(({ orElse }) => orElse !== undefined);
-  if (!source?.orElse) return { shape, notices: [] };
+  if (!source?.orElse) return { spec, notices: [] };
   const toFileName = findNaming(specs, table);
   const embedding = table.get(toFileName(source.tensor));
   const head = table.get(toFileName(source.orElse));
   if (!embedding && head) {
     return {
-      shape,
+      spec,
       notices: [`${head.name} serves as the token embedding, too: config.json ties the two, and only it is saved.`],
     };
   }
-  if (!embedding || !head || (await areEqual(embedding, head, readRange, signal))) return { shape, notices: [] };
+  if (!embedding || !head || (await areEqual(embedding, head, readRange, signal))) return { spec, notices: [] };
   const notice =
     `config.json ties ${head.name} to the token embedding, but the checkpoint holds both and they differ: each is used as ` +
     'it is, as transformers does. tie_word_embeddings should be false.';
-  return { shape: { ...shape, tiedEmbeddings: false }, notices: [notice] };
+  return { spec: { ...spec, head: { ...spec.head, tied: false } }, notices: [notice] };
 }
 
 async function areEqual(

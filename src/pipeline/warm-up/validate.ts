@@ -8,7 +8,7 @@ import { compareValues, toShare } from '../../base/compare-values.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo } from '../../contract/load.ts';
 import type { Dtype } from '../../contract/plan.ts';
-import type { LayerComparison } from '../../runtime/gpu/first-layer.ts';
+import type { LayerComparison } from '../../runtime/gpu/compare-layers.ts';
 import type { CachedDecoder } from '../sequences/cached-decoder.ts';
 import type { Fixture } from '../texts/fixture.ts';
 

@@ -11,7 +11,7 @@ import { compareValues } from '../../base/compare-values.ts';
 import { LoadError } from '../../contract/errors.ts';
 import type { AdapterInfo, LoadReport } from '../../contract/load.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
-import type { LayerComparison } from '../../runtime/gpu/first-layer.ts';
+import type { LayerComparison } from '../../runtime/gpu/compare-layers.ts';
 import type { CachedDecoder } from '../sequences/cached-decoder.ts';
 import { ALL_DTYPES } from '../plan/choose.ts';
 import { needsFloat16 } from '../plan/encoding.ts';
@@ -31,9 +31,9 @@ export type WarmUpResult = Omit<LoadReport['warmUp'], 'skeletonMs'>;
 /** What warming up needs. */
 export interface WarmUpRequest {
   readonly decoder: CachedDecoder;
-  readonly plan: Pick<LoadPlan, 'shape' | 'dtype' | 'dtypes'>;
+  readonly plan: Pick<LoadPlan, 'sizes' | 'dtype' | 'dtypes'>;
   readonly adapter: AdapterInfo | null;
-  readonly compareFirstLayer: (signal: AbortSignal) => Promise<LayerComparison | null>;
+  readonly compareLayers: (signal: AbortSignal) => Promise<LayerComparison | null>;
   /** What a first prompt begins with. */
   readonly firstIds: () => Promise<readonly number[]>;
   /** Null where the model brings none. */
@@ -47,16 +47,16 @@ export async function warmUp({
   decoder,
   plan,
   adapter,
-  compareFirstLayer,
+  compareLayers,
   firstIds,
   fixture,
   signal,
   onNotice,
 }: WarmUpRequest): Promise<WarmUpResult> {
-  const { vocabSize } = plan.shape;
+  const { vocabSize } = plan.sizes;
   const prefillTokens = Math.min(PREFILL_TOKENS, decoder.contextTokens);
   try {
-    const firstLayerDifference = checkFirstLayer(await compareFirstLayer(signal), adapter);
+    const firstLayerDifference = checkFirstLayer(await compareLayers(signal), adapter);
     throwIfAborted(signal);
     const ids = chooseCheckedIds(await firstIds(), vocabSize, prefillTokens);
     throwIfAborted(signal);
@@ -113,7 +113,7 @@ function checkAgreement(atOnce: Float32Array, inParts: Float32Array, plan: Check
 }
 
 function checkFinite(logits: Float32Array, plan: CheckedPlan): void {
-  const { vocabSize } = plan.shape;
+  const { vocabSize } = plan.sizes;
   const bad = logits.findIndex((value) => !Number.isFinite(value));
   if (logits.length === vocabSize && bad < 0) return;
   throw mismatch(

@@ -7,8 +7,8 @@
  * does not keep the page busy painting.
  */
 import { LoadError, toErrorData } from '../../contract/errors.ts';
-import type { LoadEvent } from '../../contract/load.ts';
-import type { Device, Dtype, LoadPlan } from '../../contract/plan.ts';
+import type { LoadEvent, PlanSummary } from '../../contract/load.ts';
+import type { Device, Dtype } from '../../contract/plan.ts';
 import type { Model, PlanOptions } from '../../client/loader.ts';
 import type { ModelSource } from '../../client/model-source.ts';
 import { createLoadState, endPlanning, loadFraction, pauseLoad, reduceLoad, type LoadState } from './load-reducer.ts';
@@ -39,7 +39,7 @@ export class LoadStore {
   /** What the last call asked for: Retry asks for it again. */
   request = $state.raw<LoadFields | null>(null);
   /** Yielded by {@link preview}: the cost of a load that was not begun. */
-  previewed = $state.raw<LoadPlan | null>(null);
+  previewed = $state.raw<PlanSummary | null>(null);
   /** Waits for the form, which takes it over and sets it to null. */
   draft = $state.raw<FormDraft | null>(null);
   /** What is under way: a load, or something beside it. */

@@ -4,8 +4,7 @@
  */
 import type { PreTrainedModel } from '@huggingface/transformers';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
-import { computeRotary } from '../../../src/blueprints/rotary.ts';
-import { createLoader } from '../../../src/client/loader.ts';
+import { computeRotary } from '../../../src/blueprints/rotary/rotary.ts';
 import type { LoadPlan } from '../../../src/contract/plan.ts';
 import { createBufferMaker } from '../../../src/pipeline/fill/encode-whole.ts';
 import { CachedDecoder } from '../../../src/pipeline/sequences/cached-decoder.ts';
@@ -22,6 +21,7 @@ import { createGpuSession } from '../../../src/runtime/gpu/session.ts';
 import { openGpu } from '../../../src/runtime/gpu/device.ts';
 import { loadOnnxRuntime } from '../../../src/runtime/ort/onnxruntime.ts';
 import { loadTransformers } from '../../../src/runtime/ort/transformers.ts';
+import { planInFull } from '../support/full-plan.ts';
 import { serveCalls } from '../support/page-link.ts';
 import { createPeerSession } from './peer.ts';
 
@@ -83,19 +83,19 @@ void serveCalls({
 
 async function openArena(request: DecodeRequest): Promise<Arena> {
   const { endpoint, modelId, dtype, tokens, sampling } = request;
-  const loader = createLoader({ hub: { endpoint }, bundledBaseUrl: null });
-  const plan = await loader.plan(modelId, { dtype, device: 'webgpu' });
-  await loader.dispose();
+  const plan = await planInFull(endpoint, modelId, dtype);
   const ort = await loadOnnxRuntime();
   const transformers = await loadTransformers();
   const config = (await (await fetch(fileUrl(request, 'config.json'))).json()) as Record<string, unknown>;
-  const graph = findBlueprint({ model_type: plan.shape.modelType }).buildGraph({
-    shape: plan.shape,
+  const graph = findBlueprint({ model_type: plan.spec.modelType }).buildGraph({
+    spec: plan.spec,
     weights: plan.weights,
     caches: plan.caches,
     activationType: plan.activationType,
     binding: 'inputs',
-    layers: { start: 0, end: plan.shape.layerCount },
+    layers: [...plan.spec.layers.keys()],
+    hasEmbedding: true,
+    hasHead: true,
   });
   const weights = await makeWeights(request, plan);
 
@@ -131,7 +131,7 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
     transformers,
     decoder,
     config,
-    vocabSize: plan.shape.vocabSize,
+    vocabSize: plan.sizes.vocabSize,
     openText: () => NO_TEXT,
   };
   const settings: GenerateSettings = {
@@ -203,7 +203,7 @@ async function openArena(request: DecodeRequest): Promise<Arena> {
       };
     },
     async prefill(tokenCount, round) {
-      const prompt = Array.from({ length: tokenCount }, (_, index) => (index * 31 + round + 1) % plan.shape.vocabSize);
+      const prompt = Array.from({ length: tokenCount }, (_, index) => (index * 31 + round + 1) % plan.sizes.vocabSize);
       decoder.reset();
       const oursMs = await timeOf(() => decoder.logitsFor(prompt, never));
       return { oursMs, plainMs: await timeOf(() => peer.prefill(prompt)) };

@@ -76,7 +76,7 @@ export function makeSyntheticModel(shape: ModelShape): {
 } {
   const config = CONFIGS[shape];
   const blueprint = findBlueprint(config);
-  const tensors = blueprint.listWeights(blueprint.readShape(config), 1).flatMap(({ sources }) => sources);
+  const tensors = blueprint.listWeights(blueprint.readSpec(config), 1).flatMap(({ sources }) => sources);
   let at = 0;
   const header: Record<string, object> = {};
   for (const { tensor, shape: dims } of tensors) {

@@ -1,10 +1,11 @@
 /**
  * The graphs as text (golden/*.txt), so that a change of a graph is read in a diff: `npx vitest -u` writes them anew.
  */
+import { wholeModel } from './support/flat-spec.ts';
 import { describe, expect, test } from 'vitest';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
 import type { Dtype } from '../../../src/contract/plan.ts';
-import type { WeightBinding } from '../../../src/blueprints/blueprint.ts';
+import type { GraphRequest, WeightBinding } from '../../../src/blueprints/blueprint.ts';
 import { makePlan } from './support/plan.ts';
 import { describeGraph, readModel } from './support/read-graph.ts';
 
@@ -22,15 +23,15 @@ interface Case {
   readonly config: Readonly<Record<string, unknown>>;
   readonly dtype: Dtype;
   readonly binding: WeightBinding;
-  readonly layers?: { readonly start: number; readonly end: number };
+  readonly layers?: Pick<GraphRequest, 'layers' | 'hasEmbedding' | 'hasHead'>;
 }
 
 function build({ config, dtype, binding, layers }: Case): Uint8Array {
   const full = { ...SIZES, ...config };
   const blueprint = findBlueprint(full);
-  const shape = blueprint.readShape(full);
-  const plan = makePlan(blueprint, shape, dtype, 512);
-  return blueprint.buildGraph({ shape, ...plan, binding, layers: layers ?? { start: 0, end: shape.layerCount } });
+  const spec = blueprint.readSpec(full);
+  const plan = makePlan(blueprint, spec, dtype, 512);
+  return blueprint.buildGraph({ spec, ...plan, binding, ...(layers ?? wholeModel(spec)) });
 }
 
 const LLAMA = { model_type: 'llama', tie_word_embeddings: true, attention_bias: true, mlp_bias: true };
@@ -53,7 +54,11 @@ describe('graph inputs', () => {
   const names = (model: Uint8Array) => readModel(model).graph?.input.map(({ name }) => name) ?? [];
 
   test('every input is consumed, and weights are inputs only where asked', () => {
-    const request = { config: MISTRAL, dtype: 'q4', layers: { start: 0, end: 2 } } as const;
+    const request = {
+      config: MISTRAL,
+      dtype: 'q4',
+      layers: { layers: [0, 1], hasEmbedding: true, hasHead: true },
+    } as const;
     expect(names(build({ ...request, binding: 'initializers' })).toSorted()).toEqual([
       'input_ids',
       'past_key_values.0.key',
@@ -72,8 +77,8 @@ describe('graph inputs', () => {
 
   test('a range of layers declares its own weights only, and hands hidden states on', () => {
     const request = { config: LLAMA, dtype: 'fp32', binding: 'inputs' } as const;
-    const first = readModel(build({ ...request, layers: { start: 0, end: 1 } })).graph;
-    const last = readModel(build({ ...request, layers: { start: 1, end: 2 } })).graph;
+    const first = readModel(build({ ...request, layers: { layers: [0], hasEmbedding: true, hasHead: false } })).graph;
+    const last = readModel(build({ ...request, layers: { layers: [1], hasEmbedding: false, hasHead: true } })).graph;
     const inputs = (graph: typeof first) => graph?.input.map(({ name }) => name) ?? [];
     const outputs = (graph: typeof first) => graph?.output.map(({ name }) => name);
     expect(inputs(first)).toContain('input_ids');

@@ -2,6 +2,7 @@
  * The graphs' numbers on onnxruntime's CPU provider, against Hugging Face transformers in float32 on the same random
  * checkpoints (test/fixtures/reference/, written by test/reference/).
  */
+import { wholeModel } from './support/flat-spec.ts';
 import { describe, expect, test } from 'vitest';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
 import type { WeightBinding } from '../../../src/blueprints/blueprint.ts';
@@ -30,16 +31,15 @@ async function withRunner(
   const { dtype, binding = 'initializers', capacity = null, roundedAs } = request;
   const checkpoint = readCheckpoint(model);
   const blueprint = findBlueprint(checkpoint.config);
-  const shape = blueprint.readShape(checkpoint.config);
-  const specs = blueprint.listWeights(shape, CONTEXT);
-  const plan = makePlan(blueprint, shape, dtype, CONTEXT);
-  const { buffers } = fillPlan(plan, specs, shape, checkpoint);
+  const spec = blueprint.readSpec(checkpoint.config);
+  const specs = blueprint.listWeights(spec, CONTEXT);
+  const plan = makePlan(blueprint, spec, dtype, CONTEXT);
+  const { buffers } = fillPlan(plan, specs, spec, checkpoint);
   if (roundedAs) {
-    const { dequantised } = fillPlan(makePlan(blueprint, shape, roundedAs, CONTEXT), specs, shape, checkpoint);
+    const { dequantised } = fillPlan(makePlan(blueprint, spec, roundedAs, CONTEXT), specs, spec, checkpoint);
     for (const [name, values] of dequantised) buffers.set(name, new Uint8Array(values.slice().buffer));
   }
-  const layers = { start: 0, end: shape.layerCount };
-  const graph = blueprint.buildGraph({ shape, ...plan, binding, layers });
+  const graph = blueprint.buildGraph({ spec, ...plan, binding, ...wholeModel(spec) });
   const runner = await createRunner({ plan, buffers, model: graph, binding, capacity });
   try {
     await work(runner);

@@ -1,6 +1,7 @@
 /**
  * config.json → DecoderShape: real configs, defaults, and everything that is refused.
  */
+import { flatten } from './support/flat-spec.ts';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { findBlueprint, supportedModelTypes } from '../../../src/blueprints/registry.ts';
@@ -14,20 +15,25 @@ const BASE = {
   num_key_value_heads: 2,
   vocab_size: 301,
 };
-const read = (config: Readonly<Record<string, unknown>>) => findBlueprint(config).readShape(config);
+const read = (config: Readonly<Record<string, unknown>>) => findBlueprint(config).readSpec(config);
+const readFlat = (config: Readonly<Record<string, unknown>>) => flatten(read(config));
 
 describe('findBlueprint', () => {
-  test('knows three families', () => {
-    expect(supportedModelTypes()).toEqual(['llama', 'mistral', 'qwen2']);
+  test('knows its families', () => {
+    expect(supportedModelTypes()).toEqual(['llama', 'mistral', 'qwen2', 'qwen3']);
   });
 
   test('lists what is supported where a family is not', () => {
     const find = () => findBlueprint({ model_type: 'mamba', architectures: ['MambaForCausalLM'] });
-    expect(find).toThrow(/"mamba"; supported are llama, mistral, qwen2/);
+    expect(find).toThrow(/"mamba"; supported are llama, mistral, qwen2, qwen3/);
     expect(find).toThrow(
       expect.objectContaining({
         code: 'unsupported_architecture',
-        detail: { modelType: 'mamba', architectures: ['MambaForCausalLM'], supported: ['llama', 'mistral', 'qwen2'] },
+        detail: {
+          modelType: 'mamba',
+          architectures: ['MambaForCausalLM'],
+          supported: ['llama', 'mistral', 'qwen2', 'qwen3'],
+        },
       }),
     );
   });
@@ -57,7 +63,7 @@ describe('readShape', () => {
       use_sliding_window: false,
       vocab_size: 151936,
     };
-    expect(read(config)).toEqual({
+    expect(readFlat(config)).toEqual({
       modelType: 'qwen2',
       vocabSize: 151936,
       hiddenSize: 896,
@@ -72,13 +78,14 @@ describe('readShape', () => {
       qkvBias: true,
       attentionOutputBias: false,
       mlpBias: false,
+      hasQueryKeyNorm: false,
       rotary: { theta: 1e6, scaling: { type: 'none' } },
       maxContextTokens: 32768,
     });
   });
 
   test("takes transformers' defaults for what a config leaves out", () => {
-    const llama = read({ ...BASE, model_type: 'llama', num_key_value_heads: undefined });
+    const llama = readFlat({ ...BASE, model_type: 'llama', num_key_value_heads: undefined });
     expect([llama.kvHeadCount, llama.maxContextTokens, llama.tiedEmbeddings, llama.rmsNormEpsilon]).toEqual([
       4,
       2048,
@@ -86,15 +93,20 @@ describe('readShape', () => {
       1e-6,
     ]);
     expect([llama.qkvBias, llama.attentionOutputBias, llama.mlpBias]).toEqual([false, false, false]);
-    expect(read({ ...BASE, model_type: 'mistral', num_key_value_heads: null }).kvHeadCount).toBe(4);
+    expect(readFlat({ ...BASE, model_type: 'mistral', num_key_value_heads: null }).kvHeadCount).toBe(4);
     expect(
-      read({ ...BASE, model_type: 'mistral', num_attention_heads: 32, head_dim: 32, num_key_value_heads: undefined })
-        .kvHeadCount,
+      readFlat({
+        ...BASE,
+        model_type: 'mistral',
+        num_attention_heads: 32,
+        head_dim: 32,
+        num_key_value_heads: undefined,
+      }).kvHeadCount,
     ).toBe(8);
   });
 
   test('reads head_dim and the biases of llama', () => {
-    const shape = read({ ...BASE, model_type: 'llama', head_dim: 32, attention_bias: true, mlp_bias: true });
+    const shape = readFlat({ ...BASE, model_type: 'llama', head_dim: 32, attention_bias: true, mlp_bias: true });
     expect([shape.headDim, shape.qkvBias, shape.attentionOutputBias, shape.mlpBias]).toEqual([32, true, true, true]);
   });
 
@@ -151,7 +163,7 @@ describe('readShape', () => {
     fc.assert(
       fc.property(configs, ({ model_type, overrides }) => {
         try {
-          const shape = read({ ...BASE, model_type, ...overrides });
+          const shape = readFlat({ ...BASE, model_type, ...overrides });
           expect(shape.headDim % 2).toBe(0);
           expect([shape.paddedHeadDim % 16, shape.paddedHeadDim - shape.headDim < 16]).toEqual([0, true]);
           expect(shape.headCount % shape.kvHeadCount).toBe(0);

@@ -4,8 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { computeFrequencies, computeRotary, readRotary } from '../../../src/blueprints/rotary.ts';
-import type { RotaryShape } from '../../../src/contract/plan.ts';
+import { computeFrequencies, computeRotary, readRotary } from '../../../src/blueprints/rotary/rotary.ts';
+import type { RotaryScaling } from '../../../src/contract/decoder-spec.ts';
 import { maxDifference } from './support/run-graph.ts';
 
 interface Golden {
@@ -13,7 +13,7 @@ interface Golden {
     readonly name: string;
     readonly theta: number;
     readonly headDim: number;
-    readonly scaling: RotaryShape['scaling'];
+    readonly scaling: RotaryScaling;
     readonly frequencies: readonly number[];
     readonly positions: readonly number[];
     readonly cos: readonly (readonly number[])[];
@@ -25,7 +25,7 @@ const golden = JSON.parse(readFileSync(new URL('golden/rotary.json', import.meta
 
 describe('computeRotary', () => {
   test.each(golden.cases)('equals transformers: $name', ({ theta, headDim, scaling, ...expected }) => {
-    const shape = { rotary: { theta, scaling }, headDim, paddedHeadDim: headDim };
+    const shape = { theta, scaling, headDim, paddedHeadDim: headDim };
     const frequencies = computeFrequencies(shape);
     frequencies.forEach((value, index) => {
       expect(Math.abs(value / (expected.frequencies[index] ?? NaN) - 1)).toBeLessThan(3e-7);
@@ -66,8 +66,8 @@ const isRefused = ({ name }: ConfigCase): boolean => REFUSED.some((start) => nam
 describe('computeRotary of padded heads', () => {
   test('turns the pairs that the checkpoint has, and leaves those that pad', () => {
     const rotary = { theta: 10_000, scaling: { type: 'none' } } as const;
-    const plain = computeRotary({ rotary, headDim: 6, paddedHeadDim: 6 }, 20);
-    const padded = computeRotary({ rotary, headDim: 6, paddedHeadDim: 16 }, 20);
+    const plain = computeRotary({ ...rotary, headDim: 6, paddedHeadDim: 6 }, 20);
+    const padded = computeRotary({ ...rotary, headDim: 6, paddedHeadDim: 16 }, 20);
     for (let position = 0; position < 20; position++) {
       const own = [position * 3, (position + 1) * 3] as const;
       const start = position * 8;
@@ -84,7 +84,7 @@ describe('the rotary fields in each spelling (golden/rotary-configs.json: made b
     'gives the frequencies that transformers takes within max_position_embeddings: $name',
     ({ config, expected }) => {
       const rotary = readRotary(config, config.max_position_embeddings);
-      const frequencies = computeFrequencies({ rotary, headDim: 32 });
+      const frequencies = computeFrequencies({ ...rotary, headDim: 32 });
       expect(expected?.attentionFactor).toBe(1);
       expect(frequencies.length).toBe(expected?.frequencies.length);
       frequencies.forEach((value, index) => {

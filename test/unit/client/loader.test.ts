@@ -3,10 +3,10 @@ import { createLoader } from '../../../src/client/loader.ts';
 import { LoadError } from '../../../src/contract/errors.ts';
 import type { LoadEvent } from '../../../src/contract/load.ts';
 import type { LoadedModel, SourceConfig } from '../../../src/contract/worker-api.ts';
-import type { LoadPlan } from '../../../src/contract/plan.ts';
+import type { PlanSummary } from '../../../src/contract/load.ts';
 import { FakeWorker } from './fake-worker.ts';
 
-const PLAN = { modelId: 'a/b' } as LoadPlan;
+const PLAN = { modelId: 'a/b' } as PlanSummary;
 const LOADED = { handle: 1, info: {}, report: {} } as LoadedModel;
 const EVENT: LoadEvent = { type: 'ready', atMs: 1 };
 
@@ -91,7 +91,7 @@ describe('the fetch worker', () => {
     const loaders = [createLoader(), createLoader()];
     await loaders[0]?.adapter();
     expect(FakeWorker.fetchers, 'what fetches nothing needs none').toEqual([]);
-    const plans: Promise<LoadPlan>[] = [];
+    const plans: Promise<PlanSummary>[] = [];
     for (const loader of loaders) {
       plans.push(loader.plan('a/b'));
       await vi.waitFor(() => expect(FakeWorker.started).toHaveLength(1 + plans.length));

@@ -1,8 +1,9 @@
 /**
  * A small plan over two checkpoint files in memory: stacked sources out of file order, odd lengths, a computed table.
  */
+import type { DecoderSpec } from '../../../src/contract/decoder-spec.ts';
+import { unflatten } from '../blueprints/support/flat-spec.ts';
 import type {
-  DecoderShape,
   GraphTensor,
   PlannedWeight,
   CodecId,
@@ -27,13 +28,13 @@ export interface Handmade {
   readonly plan: {
     readonly weights: readonly PlannedWeight[];
     readonly weightFiles: readonly { readonly path: string; readonly sizeBytes: number }[];
-    readonly shape: DecoderShape;
+    readonly spec: DecoderSpec;
     readonly contextTokens: number;
   };
   readonly files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 }
 
-const SHAPE: DecoderShape = {
+const SPEC = unflatten({
   modelType: 'llama',
   vocabSize: 8,
   hiddenSize: 8,
@@ -49,8 +50,9 @@ const SHAPE: DecoderShape = {
   attentionOutputBias: false,
   mlpBias: false,
   rotary: { theta: 10_000, scaling: { type: 'none' } },
+  hasQueryKeyNorm: false,
   maxContextTokens: 64,
-};
+});
 
 const CONTEXT_TOKENS = 5;
 
@@ -87,7 +89,7 @@ export function makePlan(
     files,
     plan: {
       contextTokens: CONTEXT_TOKENS,
-      shape: SHAPE,
+      spec: SPEC,
       weightFiles: paths.map((path) => ({ path, sizeBytes: files.get(path)?.length ?? 0 })),
       weights: [
         ...(['cos', 'sin'] as const).map((kind): PlannedWeight => ({
@@ -98,7 +100,7 @@ export function makePlan(
             values: { name: `rotary.${kind}`, type: 'float32', dims: [CONTEXT_TOKENS, 3], buffer: `rotary.${kind}` },
           },
           layer: null,
-          computed: `rotary-${kind}`,
+          computed: { kind: `rotary-${kind}`, rotary: 'rotary' },
           part: null,
         })),
         ...weights.map((weight): PlannedWeight => ({

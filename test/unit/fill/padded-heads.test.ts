@@ -3,9 +3,10 @@
  * tensors padded the plainest way (one array after another), in every encoding, whole and in parts. That these numbers are
  * transformers' is shown in test/unit/blueprints/numbers.test.ts.
  */
+import { flatten } from '../blueprints/support/flat-spec.ts';
 import { describe, expect, it } from 'vitest';
 import { findBlueprint } from '../../../src/blueprints/registry.ts';
-import { computeRotary } from '../../../src/blueprints/rotary.ts';
+import { computeRotary } from '../../../src/blueprints/rotary/rotary.ts';
 import type { Dtype, LoadPlan, PlannedWeight } from '../../../src/contract/plan.ts';
 import { createBufferMaker } from '../../../src/pipeline/fill/encode-whole.ts';
 import { encodeRows } from '../../../src/pipeline/fill/kernels/encode-rows.ts';
@@ -18,15 +19,15 @@ import { fill, openModel, planModel } from '../plan/model-on-disk.ts';
 /** What the buffers of a weight should hold, by name. */
 function expectBuffers(planned: LoadPlan, model: string): Map<string, Uint8Array> {
   const checkpoint = readCheckpoint(model);
-  const { shape } = planned;
-  const specs = findBlueprint(checkpoint.config).listWeights(shape, planned.contextTokens);
+  const { spec: decoder } = planned;
+  const specs = findBlueprint(checkpoint.config).listWeights(decoder, planned.contextTokens);
   const buffers = new Map<string, Uint8Array>();
   for (const weight of planned.weights) {
     const spec = specs.find(({ name }) => name === (weight.part?.of ?? weight.name));
     if (!spec) throw new Error(`no weight ${weight.name}`);
     const { rows, cols, encoding } = weight;
     const start = (weight.part?.firstRow ?? 0) * cols;
-    const values = readValues(spec, shape, checkpoint).slice(start, start + rows * cols);
+    const values = readValues(spec, decoder, checkpoint).slice(start, start + rows * cols);
     const [first, second] = weight.buffers;
     const scaleType = second?.type === 'float16' ? 'float16' : 'float32';
     const encoded = encodeRows(new Uint8Array(values.buffer), 'f32', cols, rows, encoding, scaleType);
@@ -101,7 +102,8 @@ describe.each(MODELS)('%s: heads are padded to a multiple of 16', (model) => {
   });
 
   it('costs count the padded heads, parameters the true ones', async () => {
-    const { shape, costs, weights } = await planModel(openModel(model), 'fp32', null);
+    const { spec, costs, weights } = await planModel(openModel(model), 'fp32', null);
+    const shape = flatten(spec);
     const checkpoint = readCheckpoint(model);
     const parameters = [...checkpoint.tensors.values()].reduce((sum, { values }) => sum + values.length, 0);
     expect(shape.paddedHeadDim % 16).toBe(0);

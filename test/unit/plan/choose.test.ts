@@ -1,6 +1,7 @@
-import { listDecoderCaches } from '../../../src/blueprints/decoder-caches.ts';
+import { listDecoderCaches } from '../../../src/blueprints/decoder-weights.ts';
+import { type FlatSpec, unflatten } from '../blueprints/support/flat-spec.ts';
 import { describe, expect, it } from 'vitest';
-import type { DecoderShape, Device, Dtype } from '../../../src/contract/plan.ts';
+import type { Device, Dtype } from '../../../src/contract/plan.ts';
 import { chooseContext } from '../../../src/pipeline/plan/choose-context.ts';
 import { chooseDevice, chooseDtype } from '../../../src/pipeline/plan/choose.ts';
 import { type DeviceLimits, readDeviceLimits } from '../../../src/pipeline/plan/device-limits.ts';
@@ -11,7 +12,7 @@ import { ADAPTER, errorOf } from './made-repository.ts';
 const MIB = 2 ** 20;
 const GPU: DeviceLimits = { maxBufferBytes: 2 ** 31, simulated: false, hasFloat16: false, isSoftware: false };
 
-const SHAPE: DecoderShape = {
+const SHAPE: FlatSpec = {
   modelType: 'llama',
   vocabSize: 32_000,
   hiddenSize: 1024,
@@ -26,6 +27,7 @@ const SHAPE: DecoderShape = {
   qkvBias: false,
   attentionOutputBias: false,
   mlpBias: false,
+  hasQueryKeyNorm: false,
   rotary: { theta: 10_000, scaling: { type: 'none' } },
   maxContextTokens: 131_072,
 };
@@ -40,7 +42,7 @@ const sizing = (
   ceiling: MemoryCeiling | null = null,
 ) => {
   const input = {
-    shape,
+    spec: unflatten(shape),
     limits,
     requestedContext: requestedContextTokens,
     conversations: 2,

@@ -3,7 +3,7 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { computeRotary } from '../../../src/blueprints/rotary.ts';
+import { computeRotary } from '../../../src/blueprints/rotary/rotary.ts';
 import type { Dtype, LoadPlan } from '../../../src/contract/plan.ts';
 import { fillWeights } from '../../../src/pipeline/fill/fill.ts';
 import { ADAPTER, type MadeRepository, plan } from './made-repository.ts';

@@ -343,7 +343,7 @@ describe('refusals', () => {
 
   it('plans whatever generation_config.json holds: nothing in it is needed', async () => {
     const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG), { 'generation_config.json': '{' });
-    expect((await plan(repository)).shape.modelType).toBe('llama');
+    expect((await plan(repository)).spec.modelType).toBe('llama');
   });
 
   it('unsupported_architecture lists what is supported', async () => {

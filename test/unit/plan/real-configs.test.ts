@@ -138,7 +138,7 @@ describe.skipIf(isAbsent(REAL))('every real config of the families', () => {
       const config = JSON.parse(text) as Readonly<Record<string, unknown>>;
       if (!supportedModelTypes().includes(String(config['model_type']))) continue; // a part of the model is of a family
       const isQuantised = 'quantization_config' in config || 'quantization' in config;
-      expect(() => findBlueprint(config).readShape(config), folder).not.toThrow();
+      expect(() => findBlueprint(config).readSpec(config), folder).not.toThrow();
       const refuse = (): void => refuseQuantized(config);
       if (isQuantised) expect(refuse, folder).toThrow(/already quantised/);
       else expect(refuse, folder).not.toThrow();

@@ -46,7 +46,7 @@ describe('an adapter', () => {
 
   it('merged weights beside the config of the adapter are a model', async () => {
     const repository = makeSingle(LLAMA_CONFIG, listTensors(LLAMA_CONFIG), { 'adapter_config.json': config });
-    expect((await plan(repository)).shape.modelType).toBe('llama');
+    expect((await plan(repository)).spec.modelType).toBe('llama');
   });
 });
 
@@ -146,7 +146,7 @@ describe('a decoder with another head than for text', () => {
   it.each([[['LlamaForCausalLM']], [['LlamaModel']], [null], [['MyOwnForCausalLM']]])(
     'a class that writes text, or says nothing of a head, is taken: %j',
     async (architectures) => {
-      expect((await plan(makeSingle({ ...LLAMA_CONFIG, architectures }, tensors))).shape.modelType).toBe('llama');
+      expect((await plan(makeSingle({ ...LLAMA_CONFIG, architectures }, tensors))).spec.modelType).toBe('llama');
     },
   );
 });

@@ -3,6 +3,7 @@
  * provider), its split graph gives what the whole one gives. The whole one is held against transformers in
  * test/unit/blueprints/numbers.test.ts.
  */
+import { wholeModel } from '../blueprints/support/flat-spec.ts';
 import { describe, expect, test } from 'vitest';
 import { listGraphTensors } from '../../../src/base/weight-tensors.ts';
 import type { WeightBinding } from '../../../src/blueprints/blueprint.ts';
@@ -13,15 +14,14 @@ import { createRunner, maxDifference } from '../blueprints/support/run-graph.ts'
 import { CONTEXT, fill, type OnDisk, openModel, planModel } from './model-on-disk.ts';
 
 function buildGraph(planned: LoadPlan, binding: WeightBinding): Uint8Array {
-  const { shape, weights, caches, activationType } = planned;
-  const layers = { start: 0, end: shape.layerCount };
-  return findBlueprint({ model_type: shape.modelType }).buildGraph({
-    shape,
+  const { spec, weights, caches, activationType } = planned;
+  return findBlueprint({ model_type: spec.modelType }).buildGraph({
+    spec,
     weights,
     caches,
     activationType,
     binding,
-    layers,
+    ...wholeModel(spec),
   });
 }
 
@@ -37,7 +37,7 @@ async function computeLogits(planned: LoadPlan, repository: OnDisk, binding: Wei
     capacity: CONTEXT,
   });
   try {
-    const { vocabSize } = planned.shape;
+    const { vocabSize } = planned.sizes;
     const ids = Array.from({ length: 24 }, (_, i) => (i * 37) % vocabSize);
     return [await runner.run([...ids, 0, vocabSize - 1]), await runner.run([vocabSize - 2])];
   } finally {

@@ -59,7 +59,7 @@ describe('the head and the embedding, by what config.json says and what is saved
     }
     const made = await planning;
     expect(tensorOf(made, 'embed')).toBe(embedding);
-    expect(made.shape.tiedEmbeddings).toBe(tied);
+    expect(made.spec.head.tied).toBe(tied);
     expect(tensorOf(made, 'lm_head')).toBe(tied ? undefined : head);
   });
 });
@@ -80,8 +80,8 @@ describe('a head that config.json ties', () => {
   it('is apart where the first, the last or a middle part differs, and a notice says so', async () => {
     const headBytes = 50_000 * 64 * 2;
     for (const differAt of [1, 4096, headBytes, Math.round((headBytes - 4096) / 7) * 3 + 1]) {
-      const { shape, notices, costs, unusedTensors } = await plan(makeCase(large, 'both, different', differAt));
-      expect(shape.tiedEmbeddings).toBe(false);
+      const { spec, notices, costs, unusedTensors } = await plan(makeCase(large, 'both, different', differAt));
+      expect(spec.head.tied).toBe(false);
       expect(notices).toEqual([expect.stringMatching(/both and they differ.*as transformers does/)]);
       expect(unusedTensors).toEqual([]);
       expect(costs.parameterCount).toBeGreaterThan(2 * 50_000 * 64);
@@ -97,7 +97,7 @@ describe('a head that config.json ties', () => {
   it('is apart where it is stored in another number format', async () => {
     const tensors = listTensors({ ...LLAMA_CONFIG, tie_word_embeddings: false });
     tensors.set(HEAD, { dtype: 'F32', shape: [300, 64] });
-    expect((await plan(makeSingle(LLAMA_CONFIG, tensors))).shape.tiedEmbeddings).toBe(false);
+    expect((await plan(makeSingle(LLAMA_CONFIG, tensors))).spec.head.tied).toBe(false);
   });
 
   it('tensor_missing says why a checkpoint without a head is not complete', async () => {

@@ -131,7 +131,7 @@ describe('a folder as a repository', () => {
         statuses: await files.status(weightFiles.map(({ path }) => path)),
       }),
     });
-    expect(plan.shape.modelType).toBe('llama');
+    expect(plan.spec.modelType).toBe('llama');
     expect(plan.costs.cachedBytes).toBe(plan.costs.downloadBytes);
     const paths = plan.weightFiles.map(({ path }) => path);
     const progress: unknown[] = [];

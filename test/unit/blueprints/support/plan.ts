@@ -1,16 +1,11 @@
 /**
  * A plan's weights and graph tensors, and their bytes, made the plainest way: what a blueprint's graph is tested with.
  */
-import { computeRotary } from '../../../../src/blueprints/rotary.ts';
+import { computeRotary } from '../../../../src/blueprints/rotary/rotary.ts';
 import type { Blueprint, SourceSpec, WeightSpec } from '../../../../src/blueprints/blueprint.ts';
+import type { DecoderSpec } from '../../../../src/contract/decoder-spec.ts';
 import type { CacheSpec } from '../../../../src/contract/caches.ts';
-import type {
-  DecoderShape,
-  Dtype,
-  PlannedWeight,
-  WeightEncoding,
-  WeightTensors,
-} from '../../../../src/contract/plan.ts';
+import type { Dtype, PlannedWeight, WeightEncoding, WeightTensors } from '../../../../src/contract/plan.ts';
 import type { Checkpoint } from './checkpoint.ts';
 
 export interface TestPlan {
@@ -19,10 +14,10 @@ export interface TestPlan {
   readonly activationType: 'float32' | 'float16';
 }
 
-export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype, contextTokens: number): TestPlan {
+export function makePlan(blueprint: Blueprint, model: DecoderSpec, dtype: Dtype, contextTokens: number): TestPlan {
   const half = dtype === 'fp16' || dtype === 'q4f16';
   const weights: PlannedWeight[] = [];
-  for (const spec of blueprint.listWeights(shape, contextTokens)) {
+  for (const spec of blueprint.listWeights(model, contextTokens)) {
     const encoding = chooseEncoding(spec, dtype);
     const { name, rows, cols } = spec;
     const isNarrow = half && spec.role !== 'norm';
@@ -30,7 +25,7 @@ export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype
     const floatBytes = isNarrow ? 2 : 4;
     if (encoding === 'f32' || encoding === 'f16') {
       const buffer = { role: 'values', name, type: float, sizeBytes: rows * cols * floatBytes } as const;
-      const isVector = spec.role === 'norm' || spec.role === 'bias';
+      const isVector = spec.role === 'norm' || spec.role === 'headNorm' || spec.role === 'bias';
       const tensors = { values: { name, type: float, dims: isVector ? [cols] : [rows, cols], buffer: name } } as const;
       weights.push({ ...spec, sources: [], encoding, buffers: [buffer], tensors, part: null });
       continue;
@@ -65,16 +60,16 @@ export function makePlan(blueprint: Blueprint, shape: DecoderShape, dtype: Dtype
     });
   }
   const activationType = half ? 'float16' : 'float32';
-  return { weights, activationType, caches: blueprint.listCaches(shape, activationType) };
+  return { weights, activationType, caches: blueprint.listCaches(model, activationType) };
 }
 
 /** The bytes of every buffer; `dequantised` gives what quantised weights stand for, by weight name. */
-export function fillPlan(plan: TestPlan, specs: readonly WeightSpec[], shape: DecoderShape, checkpoint: Checkpoint) {
+export function fillPlan(plan: TestPlan, specs: readonly WeightSpec[], model: DecoderSpec, checkpoint: Checkpoint) {
   const buffers = new Map<string, Uint8Array>();
   const dequantised = new Map<string, Float32Array>();
   specs.forEach((spec, index) => {
     const weight = plan.weights[index] as PlannedWeight;
-    const values = readValues(spec, shape, checkpoint);
+    const values = readValues(spec, model, checkpoint);
     if (weight.encoding === 'f32' || weight.encoding === 'f16') {
       buffers.set(spec.name, toBytes(values, weight.encoding === 'f16'));
       return;
@@ -92,14 +87,16 @@ function chooseEncoding(spec: WeightSpec, dtype: Dtype): WeightEncoding {
   const float = dtype === 'fp16' || dtype === 'q4f16' ? 'f16' : 'f32';
   if (spec.role === 'norm') return 'f32';
   if (dtype === 'fp32' || dtype === 'fp16') return float;
-  if (spec.role === 'bias' || spec.role === 'rotary') return float;
+  if (['bias', 'headNorm', 'rotary'].includes(spec.role)) return float;
   return dtype === 'q8' ? 'q8' : 'q4';
 }
 
-export function readValues(spec: WeightSpec, shape: DecoderShape, checkpoint: Checkpoint): Float32Array {
+export function readValues(spec: WeightSpec, model: DecoderSpec, checkpoint: Checkpoint): Float32Array {
   if (spec.computed !== null) {
-    const tables = computeRotary(shape, spec.rows);
-    return spec.computed === 'rotary-cos' ? tables.cos : tables.sin;
+    const rotary = model.rotary[spec.computed.rotary];
+    if (!rotary) throw new Error('no such rotary embedding');
+    const tables = computeRotary(rotary, spec.rows);
+    return spec.computed.kind === 'rotary-cos' ? tables.cos : tables.sin;
   }
   const values = new Float32Array(spec.rows * spec.cols);
   let filled = 0;

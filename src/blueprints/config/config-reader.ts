@@ -5,7 +5,7 @@
  * with `config_invalid` that names the field, its value and what is expected. A field that is null counts as absent, as it
  * does for transformers.
  */
-import { LoadError } from '../contract/errors.ts';
+import { LoadError } from '../../contract/errors.ts';
 
 /** config.json, parsed. */
 export type Config = Readonly<Record<string, unknown>>;

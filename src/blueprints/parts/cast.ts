@@ -3,7 +3,7 @@
  *
  * Guarantees: where activations are float32 nothing is emitted, and the value itself comes back.
  */
-import { int, ONNX_TYPE, type Value } from '../onnx/graph-builder.ts';
+import { int, ONNX_TYPE, type Value } from '../../onnx/graph-builder.ts';
 import type { DecoderContext } from './decoder-context.ts';
 
 type CastContext = Pick<DecoderContext, 'graph' | 'activation'>;

@@ -2,17 +2,18 @@
  * Mistral (`model_type` mistral), with full attention: a sliding window caps the context instead, since within it both
  * are the same. transformers: models/mistral/configuration_mistral.py, modeling_mistral.py.
  */
-import type { Blueprint } from './blueprint.ts';
-import { createDecoderBlueprint } from './decoder-blueprint.ts';
-import { readDecoderShape, readWindow } from './decoder-config.ts';
+import type { Blueprint } from '../blueprint.ts';
+import { createDecoderBlueprint } from '../decoder-blueprint.ts';
+import { readLlamaLike, readWindow } from '../config/llama-like.ts';
 
 /** @see Blueprint */
 export const mistral: Blueprint = createDecoderBlueprint(['mistral'], (config) =>
-  readDecoderShape(config, {
+  readLlamaLike(config, {
     modelType: 'mistral',
     qkvBias: false,
     attentionOutputBias: false,
     mlpBias: false,
+    hasWindows: true,
     slidingWindow: readWindow(config, 4096),
     defaults: {
       vocabSize: 32_000,

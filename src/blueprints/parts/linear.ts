@@ -1,17 +1,59 @@
 /**
  * A linear layer, y = x Wᵀ + b, in whatever encoding the plan gave its weight.
  */
-import { assert, unreachable } from '../base/assert.ts';
-import { type PlannedWeight, QUANT_BLOCK_SIZE } from '../contract/plan.ts';
-import { int, MICROSOFT_DOMAIN, type Value } from '../onnx/graph-builder.ts';
+import { countSpread } from '../../base/gaps.ts';
+import { assert, unreachable } from '../../base/assert.ts';
+import { type Gaps, type PlannedWeight, QUANT_BLOCK_SIZE } from '../../contract/plan.ts';
+import { int, MICROSOFT_DOMAIN, type Value } from '../../onnx/graph-builder.ts';
+import type { WeightSpec } from '../blueprint.ts';
 import { emitConcat } from './concat.ts';
+import { matrix, vector, type WeightPlace } from './weight-specs.ts';
 import type { DecoderContext } from './decoder-context.ts';
 
-/** A linear layer: its node's name, its weight's, and whether it has a bias (`<weight>.bias`). */
-export interface LinearOptions {
+/** The weights of a linear layer. */
+export interface LinearWeights {
+  readonly weight: WeightSpec;
+  readonly bias: WeightSpec | null;
+}
+
+/** A linear layer of the checkpoint: one of those whose outputs stand side by side in ours. */
+export interface Projection {
+  /** Its name, without `.weight`. */
+  readonly module: string;
+  readonly rows: number;
+  /** Zeros between its rows. */
+  readonly rowGaps?: Gaps | null;
+}
+
+/** Projections of the same input, stacked by rows; `colGaps`: zeros between the columns of each. */
+export function linearWeights(
+  at: WeightPlace,
+  projections: readonly Projection[],
+  options: { readonly cols: number; readonly bias: boolean; readonly colGaps?: Gaps | null },
+): LinearWeights {
+  const { cols, bias, colGaps = null } = options;
+  const weight = matrix(
+    at,
+    'matmul',
+    countSpread(colGaps, cols),
+    projections.map(({ module, rows, rowGaps = null }) => ({
+      tensor: `${module}.weight`,
+      shape: [rows, cols],
+      ...(rowGaps || colGaps ? { padding: { rows: rowGaps, cols: colGaps } } : {}),
+    })),
+  );
+  if (!bias) return { weight, bias: null };
+  const sources = projections.map(({ module, rows, rowGaps = null }) => ({
+    tensor: `${module}.bias`,
+    shape: [rows],
+    ...(rowGaps ? { padding: { rows: rowGaps, cols: null } } : {}),
+  }));
+  return { weight, bias: vector({ ...at, name: `${at.name}.bias` }, 'bias', sources) };
+}
+
+/** A linear layer: its node's name, and its weights. */
+export interface LinearOptions extends LinearWeights {
   readonly name: string;
-  readonly weight: string;
-  readonly bias: boolean;
   /** Name of the output, where it is a graph output. */
   readonly output?: string;
 }
@@ -28,8 +70,8 @@ export interface LinearOptions {
 export function emitLinear(context: DecoderContext, x: Value, options: LinearOptions): Value {
   const { graph, weights } = context;
   const { name, output } = options;
-  const [weight, ...others] = weights.parts(options.weight);
-  const bias = options.bias ? weights.values(`${options.weight}.bias`) : null; // [rows]
+  const [weight, ...others] = weights.parts(options.weight.name);
+  const bias = options.bias ? weights.values(options.bias.name) : null; // [rows]
   const last = output === undefined ? {} : { output };
   if (others.length === 0) return emitProduct(context, x, weight, bias, { name, ...last });
 

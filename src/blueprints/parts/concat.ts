@@ -1,8 +1,8 @@
 /**
  * Joins values along an axis, however many they are.
  */
-import { int, type Value } from '../onnx/graph-builder.ts';
-import type { GraphBuilder } from '../onnx/graph-builder.ts';
+import { int, type Value } from '../../onnx/graph-builder.ts';
+import type { GraphBuilder } from '../../onnx/graph-builder.ts';
 
 /**
  * Inputs of one Concat node. A WebGPU kernel reads each from a buffer of its own and every device grants 8 of them a stage,

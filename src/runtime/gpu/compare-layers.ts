@@ -1,8 +1,8 @@
 /**
- * The first layer on the GPU against the same layer on WebAssembly, on the model's own weights, read back from the GPU: finds
- * out a driver that computes rubbish, and weights that did not arrive as they were sent.
+ * Layers on the GPU against the same layers on WebAssembly, on the model's own weights, read back from the GPU: finds out a
+ * driver that computes rubbish, and weights that did not arrive as they were sent.
  *
- * In: the filled buffers and the layer's two graphs. Out: {@link LayerComparison}. Guarantees: nothing of it stays in the KV
+ * In: the filled buffers and two graphs of each layer. Out: {@link LayerComparison} of the worst of them. Guarantees: nothing of it stays in the KV
  * cache or on the GPU; no more than {@link MAX_LAYER_BYTES} are read back.
  */
 import type { Tensor } from 'onnxruntime-web';
@@ -33,35 +33,57 @@ const MAX_LAYER_BYTES = 64 * 2 ** 20;
 const MAX_TOKENS = 5;
 
 /** The layer's graphs, hidden states in and out. */
-export interface LayerGraphs {
+export interface ComparedLayer {
+  readonly layer: number;
   readonly device: Uint8Array<ArrayBuffer>;
   readonly wasm: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * Compares; null where the layer is too large or WebAssembly has no room for it, or where it computes in float16, which
- * WebAssembly's kernels do not. The signal ends the wait for the runtime.
+ * Compares one after the other, and yields the worst. Null where a layer is too large or WebAssembly has no room for it, or where
+ * it computes in float16, which WebAssembly's kernels do not. The signal ends the wait for the runtime.
  * @throws LoadError `aborted`, `runtime_failed`, `device_lost`, `out_of_memory`
  */
-export async function compareFirstLayer(
+export async function compareLayers(
   parts: Omit<GpuDecoderParts, 'graph'>,
-  graphs: LayerGraphs,
+  layers: readonly ComparedLayer[],
+  signal: AbortSignal,
+): Promise<LayerComparison | null> {
+  let worst: LayerComparison | null = null;
+  for (const layer of layers) {
+    const found = await compareLayer(parts, layer, signal);
+    if (found === null) return null;
+    if (worst === null || toShare(found) > toShare(worst)) worst = found;
+  }
+  return worst;
+}
+
+/** Not a number counts as worse than any. */
+function toShare({ difference, spread }: LayerComparison): number {
+  const share = difference === 0 ? 0 : difference / spread;
+  return Number.isNaN(share) ? Infinity : share;
+}
+
+async function compareLayer(
+  parts: Omit<GpuDecoderParts, 'graph'>,
+  { layer, device, wasm }: ComparedLayer,
   signal: AbortSignal,
 ): Promise<LayerComparison | null> {
   const { plan } = parts;
-  const weights = listFirstLayer(plan);
+  const weights = listLayerBuffers(plan, layer);
+  const caches = plan.caches.filter((spec) => spec.layer === layer);
   const layerBytes = weights.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  if (listFirstCaches(plan).some(({ type }) => type === 'float16') || layerBytes > MAX_LAYER_BYTES) return null;
+  if (plan.activationType === 'float16' || layerBytes > MAX_LAYER_BYTES) return null;
   // Values of about one, none like another: what an embedding might give.
   const tokens = Math.min(MAX_TOKENS, plan.contextTokens);
   const input = Float32Array.from({ length: tokens * plan.sizes.hiddenSize }, (_, index) =>
     Math.sin(index * 1.7 + 0.3),
   );
   try {
-    const onDevice = await runOnDevice({ ...parts, graph: graphs.device }, input, signal);
-    checkGpu(parts.gpu, 'comparing the first layer');
-    const layer = await readWeights(parts, weights);
-    const onWasm = await runOnWasm(parts, graphs.wasm, layer, input, signal).catch(passNoRoom);
+    const onDevice = await runOnDevice({ ...parts, graph: device }, caches, input, signal);
+    checkGpu(parts.gpu, 'comparing a layer');
+    const bytes = await readWeights(parts, weights);
+    const onWasm = await runOnWasm(parts, wasm, bytes, caches, input, signal).catch(passNoRoom);
     if (onWasm === null) return null;
     let difference = 0;
     let spread = 0;
@@ -74,24 +96,25 @@ export async function compareFirstLayer(
     }
     return { difference, spread };
   } catch (error) {
-    throw await toGpuError(error, 'comparing the first layer', parts.gpu);
+    throw await toGpuError(error, 'comparing a layer', parts.gpu);
   }
 }
 
 /** Without room for the layer in the runtime's heap nothing is known, and nothing is wrong with the GPU. */
 function passNoRoom(error: unknown): null {
-  const failure = toRuntimeError(error, 'running the first layer on WebAssembly', null);
+  const failure = toRuntimeError(error, 'running a layer on WebAssembly', null);
   if (failure.code === 'out_of_memory') return null;
   throw failure;
 }
 
 async function runOnDevice(
   parts: GpuDecoderParts,
+  caches: readonly CacheSpec[],
   input: Float32Array<ArrayBuffer>,
   signal: AbortSignal,
 ): Promise<Float32Array> {
   const { ort, gpu, plan, graph, buffers } = parts;
-  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'the first layer', signal);
+  const session = await createGpuSession({ ort, gpu, caches: plan.caches, graph }, 'a layer', signal);
   const run = async (): Promise<Float32Array> => {
     const bound = bindModel(ort, plan, buffers, session);
     const outputs = await session.run(
@@ -103,7 +126,7 @@ async function runOnDevice(
   };
   return runThenCleanUp(run, async () => {
     await session.release();
-    clearFirstCache(parts);
+    clearCaches(parts, caches);
   });
 }
 
@@ -129,14 +152,15 @@ async function runOnWasm(
   parts: Pick<GpuDecoderParts, 'ort' | 'gpu' | 'plan'>,
   graph: Uint8Array<ArrayBuffer>,
   externalData: readonly LayerWeight[],
+  caches: readonly CacheSpec[],
   input: Float32Array<ArrayBuffer>,
   signal: AbortSignal,
 ): Promise<Float32Array> {
-  const { ort, gpu, plan } = parts;
+  const { ort, gpu } = parts;
   const session = await gpu.sessions.create(ort, graph, { executionProviders: ['wasm'], externalData }, signal);
   const run = async (): Promise<Float32Array> => {
-    const caches = listFirstCaches(plan).map((spec) => [spec.past, makeEmptyCache(ort, spec)] as const);
-    const feeds = { ...Object.fromEntries(caches), ...makeInputs(parts, input) };
+    const empty = caches.map((spec) => [spec.past, makeEmptyCache(ort, spec)] as const);
+    const feeds = { ...Object.fromEntries(empty), ...makeInputs(parts, input) };
     const outputs = await session.run(feeds, undefined, signal);
     return outputs[GRAPH_IO.hiddenStatesOut]?.data as Float32Array;
   };
@@ -157,17 +181,18 @@ function makeInputs(
 }
 
 /** Of one layer: its own weights, and the rotary tables. */
-function listFirstLayer({ weights }: LoadPlan): readonly { readonly name: string; readonly sizeBytes: number }[] {
-  return weights.filter(({ layer, computed }) => layer === 0 || computed !== null).flatMap(({ buffers }) => buffers);
+function listLayerBuffers(
+  { weights }: LoadPlan,
+  layer: number,
+): readonly { readonly name: string; readonly sizeBytes: number }[] {
+  return weights
+    .filter((weight) => weight.layer === layer || weight.computed !== null)
+    .flatMap(({ buffers }) => buffers);
 }
 
-function listFirstCaches({ caches }: LoadPlan): readonly CacheSpec[] {
-  return caches.filter(({ layer }) => layer === 0);
-}
-
-function clearFirstCache({ gpu, buffers, plan }: Pick<GpuDecoderParts, 'gpu' | 'buffers' | 'plan'>): void {
+function clearCaches({ gpu, buffers }: Pick<GpuDecoderParts, 'gpu' | 'buffers'>, caches: readonly CacheSpec[]): void {
   const encoder = gpu.device.createCommandEncoder();
-  for (const { past } of listFirstCaches(plan)) {
+  for (const { past } of caches) {
     const cache = buffers.kv.live.get(past);
     if (cache) encoder.clearBuffer(cache.buffer);
   }

@@ -1,9 +1,17 @@
 /**
  * RMS normalisation of the residual stream (arXiv:1910.07467), which onnxruntime calls simplified layer normalisation.
  */
-import { float, int, MICROSOFT_DOMAIN, type Value } from '../onnx/graph-builder.ts';
+import { float, int, MICROSOFT_DOMAIN, type Value } from '../../onnx/graph-builder.ts';
+import type { NormSpec } from '../../contract/decoder-spec.ts';
+import type { WeightSpec } from '../blueprint.ts';
 import { emitNarrow, emitWiden } from './cast.ts';
 import type { DecoderContext, ResidualStream } from './decoder-context.ts';
+import { vector, type WeightPlace } from './weight-specs.ts';
+
+/** The weight of a norm over hidden states. */
+export function normWeight(at: WeightPlace, module: string, hiddenSize: number): WeightSpec {
+  return vector(at, 'norm', [{ tensor: `${module}.weight`, shape: [hiddenSize] }]);
+}
 
 /** The normalised stream, and the sum that it was taken of. */
 export interface Normalised {
@@ -26,11 +34,11 @@ export interface Normalised {
 export function emitNorm(
   context: DecoderContext,
   { residual, update }: ResidualStream,
-  options: { readonly name: string; readonly weight: string },
+  options: { readonly name: string; readonly weight: WeightSpec; readonly norm: NormSpec },
 ): Normalised {
-  const { graph, shape, weights } = context;
-  const scale = weights.values(options.weight); // [hidden], float32
-  const epsilon = float(shape.rmsNormEpsilon);
+  const { graph, weights } = context;
+  const scale = weights.values(options.weight.name); // [hidden], float32
+  const epsilon = float(options.norm.epsilon);
   const narrow = (normed: Value): Value => emitNarrow(context, normed, `${options.name}/normed/Cast`);
   if (update === null) {
     const normed = graph.node('SimplifiedLayerNormalization', [residual, scale], {

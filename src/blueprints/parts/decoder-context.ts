@@ -1,14 +1,14 @@
 /**
  * What every part of a decoder's graph is given.
  */
-import type { DecoderShape } from '../contract/plan.ts';
-import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
+import type { DecoderSpec } from '../../contract/decoder-spec.ts';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder.ts';
 import type { GraphWeights } from './graph-weights.ts';
 
 /** A decoder's graph under construction. All activations are 2-D, [tokens, features], called [S, n] below. */
 export interface DecoderContext {
   readonly graph: GraphBuilder;
-  readonly shape: DecoderShape;
+  readonly spec: DecoderSpec;
   readonly weights: GraphWeights;
   /** Number format of what matrices and attention take and give, and of keys and values. The residual stream is float32. */
   readonly activation: 'float32' | 'float16';

@@ -5,10 +5,10 @@
  * first asks for it and never otherwise, so that a graph of a few layers declares those layers' weights only; its type and
  * dims are the plan's, never derived again.
  */
-import { assert } from '../base/assert.ts';
-import type { GraphTensor, GraphTensorType, PlannedWeight } from '../contract/plan.ts';
-import type { GraphBuilder, Value } from '../onnx/graph-builder.ts';
-import type { GraphRequest } from './blueprint.ts';
+import { assert } from '../../base/assert.ts';
+import type { GraphTensor, GraphTensorType, PlannedWeight } from '../../contract/plan.ts';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder.ts';
+import type { GraphRequest } from '../blueprint.ts';
 
 /** Looks weights up and declares them. */
 export interface GraphWeights {

@@ -2,13 +2,13 @@
  * Rotary position embeddings: config.json → frequencies → the tables that the graph looks up.
  *
  * In: `rope_theta` and `rope_scaling` as transformers 4 writes them, or `rope_parameters` as transformers 5 does. Out: a
- * {@link RotaryShape}, and from it cosines and sines [contextTokens, paddedHeadDim / 2]. Guarantees: the tables follow
+ * {@link RotarySpec}, and from it cosines and sines [contextTokens, paddedHeadDim / 2]. Guarantees: the tables follow
  * transformers' arithmetic, which is float32 at every step: at position 100,000 the rounding of the angle alone is worth
  * several thousandths, and that rounding is what the checkpoint was trained with. A kind of scaling that changes nothing
  * within the length that the model may be used at is read as none; one that we cannot compute is refused by its name.
  */
-import { unreachable } from '../base/assert.ts';
-import type { RotaryShape } from '../contract/plan.ts';
+import { unreachable } from '../../base/assert.ts';
+import type { RotaryScaling, RotarySpec } from '../../contract/decoder-spec.ts';
 import {
   type Config,
   invalidConfig,
@@ -16,7 +16,7 @@ import {
   readObject,
   readPositive,
   unsupportedConfig,
-} from './config-reader.ts';
+} from '../config/config-reader.ts';
 
 /** Cosines and sines of every position and frequency, each [contextTokens, paddedHeadDim / 2], row-major. */
 export interface RotaryTables {
@@ -24,20 +24,13 @@ export interface RotaryTables {
   readonly sin: Float32Array<ArrayBuffer>;
 }
 
-/** What {@link computeRotary} needs of a decoder's shape. */
-export interface RotaryRequest {
-  readonly rotary: RotaryShape;
-  readonly headDim: number;
-  readonly paddedHeadDim: number;
-}
-
 /**
  * The rotary tables of the first `contextTokens` positions (RoFormer, arXiv:2104.09864, in the rotate-half layout). Pairs that
  * pad a head are not turned: their cosine is 1.
  */
-export function computeRotary(shape: RotaryRequest, contextTokens: number): RotaryTables {
-  const frequencies = computeFrequencies(shape);
-  const half = shape.paddedHeadDim / 2;
+export function computeRotary(spec: RotarySpec, contextTokens: number): RotaryTables {
+  const frequencies = computeFrequencies(spec);
+  const half = spec.paddedHeadDim / 2;
   const cos = new Float32Array(contextTokens * half).fill(1);
   const sin = new Float32Array(contextTokens * half);
   for (let position = 0; position < contextTokens; position++) {
@@ -52,14 +45,15 @@ export function computeRotary(shape: RotaryRequest, contextTokens: number): Rota
 
 /** Angle per position of each pair of channels, [headDim / 2]. */
 export function computeFrequencies({
-  rotary,
+  theta,
+  scaling,
   headDim,
-}: Omit<RotaryRequest, 'paddedHeadDim'>): Float32Array<ArrayBuffer> {
+}: Omit<RotarySpec, 'paddedHeadDim'>): Float32Array<ArrayBuffer> {
   const frequencies = Float32Array.from({ length: headDim / 2 }, (_, pair) => {
     const exponent = Math.fround((2 * pair) / headDim);
-    return 1 / Math.fround(rotary.theta ** exponent);
+    return 1 / Math.fround(theta ** exponent);
   });
-  return frequencies.map((frequency) => scaleFrequency(frequency, rotary.scaling));
+  return frequencies.map((frequency) => scaleFrequency(frequency, scaling));
 }
 
 /**
@@ -69,11 +63,12 @@ export function computeFrequencies({
  * `statedContextTokens`: `max_position_embeddings`, beyond which the model is not used.
  * @throws LoadError `config_invalid`, `unsupported_architecture`
  */
-export function readRotary(config: Config, statedContextTokens: number): RotaryShape {
+export function readRotary(config: Config, statedContextTokens: number): Pick<RotarySpec, 'theta' | 'scaling'> {
   const scaling = readObject(config, 'rope_scaling') ?? {};
   const field = Object.keys(scaling).length > 0 ? 'rope_scaling' : 'rope_parameters';
   const fields = field === 'rope_scaling' ? scaling : (readObject(config, 'rope_parameters') ?? {});
-  if (Object.values(fields).some((value) => typeof value === 'object' && value !== null && !Array.isArray(value))) {
+  // Where layers differ, the parameters stand by the kind of layer. Named, because a list of all fields would count as reading them.
+  if (LAYER_KINDS.some((kind) => typeof fields[kind] === 'object')) {
     throw unsupportedConfig(field, fields, 'one set of rotary parameters for all layers');
   }
   const partial = fields['partial_rotary_factor'] ?? config['partial_rotary_factor'] ?? 1;
@@ -83,14 +78,17 @@ export function readRotary(config: Config, statedContextTokens: number): RotaryS
   return { theta, scaling: readScaling(fields, field, { config, statedContextTokens }) };
 }
 
+const LAYER_KINDS = ['full_attention', 'sliding_attention', 'chunked_attention', 'compressed'] as const;
+
 /** What some kinds of scaling need besides their own fields. */
 interface RotarySurroundings {
   readonly config: Config;
   readonly statedContextTokens: number;
 }
 
-function readScaling(fields: Config, field: string, around: RotarySurroundings): RotaryShape['scaling'] {
-  const type = fields['rope_type'] ?? fields['type'] ?? 'default';
+function readScaling(fields: Config, field: string, around: RotarySurroundings): RotaryScaling {
+  const [named, formerly] = [fields['rope_type'], fields['type']]; // both may stand there; the first one counts
+  const type = named ?? formerly ?? 'default';
   switch (type) {
     case 'default':
       return { type: 'none' };
@@ -127,7 +125,7 @@ const SUPPORTED_TYPES =
  * YaRN (arXiv:2309.00071) blends each frequency with the same frequency divided by `factor`, and scales cosines and sines by
  * an attention factor. With a factor of 1 there is nothing to blend, and the attention factor is 1 unless it is stated.
  */
-function readYarn(fields: Config, field: string, around: RotarySurroundings): RotaryShape['scaling'] {
+function readYarn(fields: Config, field: string, around: RotarySurroundings): RotaryScaling {
   const factor = readPositive(fields, 'factor', around.statedContextTokens / readOriginalContext(fields, around));
   const attentionFactor = readPositive(fields, 'attention_factor', 1);
   if (factor === 1 && attentionFactor === 1) return { type: 'none' };
@@ -141,7 +139,7 @@ function readOriginalContext(fields: Config, { config, statedContextTokens }: Ro
   return readInteger({ [name]: config[name] ?? fields[name] }, name, { fallback: statedContextTokens });
 }
 
-function scaleFrequency(frequency: number, scaling: RotaryShape['scaling']): number {
+function scaleFrequency(frequency: number, scaling: RotaryScaling): number {
   switch (scaling.type) {
     case 'none':
       return frequency;

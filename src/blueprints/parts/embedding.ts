@@ -1,12 +1,24 @@
 /**
  * Token ids → the first hidden states.
  */
-import { assert } from '../base/assert.ts';
-import { type PlannedWeight, QUANT_BLOCK_SIZE } from '../contract/plan.ts';
-import { int, MICROSOFT_DOMAIN, ONNX_TYPE, text, type Value } from '../onnx/graph-builder.ts';
+import { assert } from '../../base/assert.ts';
+import { type PlannedWeight, QUANT_BLOCK_SIZE } from '../../contract/plan.ts';
+import { int, MICROSOFT_DOMAIN, ONNX_TYPE, text, type Value } from '../../onnx/graph-builder.ts';
+import type { DecoderSpec } from '../../contract/decoder-spec.ts';
+import type { WeightSpec } from '../blueprint.ts';
 import type { DecoderContext } from './decoder-context.ts';
+import { HEAD_TENSOR, matrix } from './weight-specs.ts';
 
 const NAME = '/model/embed_tokens';
+
+/** One row a token. A tied one is the head's matrix, too; a checkpoint may have saved it under either name. */
+export function embeddingWeight({ vocabSize, hiddenSize, head }: DecoderSpec): WeightSpec {
+  const place = { name: 'embed', layer: null };
+  const source = { tensor: 'model.embed_tokens.weight', shape: [vocabSize, hiddenSize] };
+  return head.tied
+    ? matrix(place, 'tiedEmbedding', hiddenSize, [{ ...source, orElse: HEAD_TENSOR }])
+    : matrix(place, 'embedding', hiddenSize, [source]);
+}
 
 /**
  * Emits the look-up of each token's row.
@@ -20,14 +32,14 @@ const NAME = '/model/embed_tokens';
  * padding is looked up too and cut off again.
  */
 export function emitEmbedding(context: DecoderContext, inputIds: Value): Value {
-  const { graph, shape, weights } = context;
-  const parts = weights.parts('embed');
+  const { graph, spec, weights } = context;
+  const parts = weights.parts(embeddingWeight(spec).name);
   const rows =
     parts.length === 1
       ? emitLookUp(context, parts[0], inputIds, NAME)
       : emitPartedLookUp(context, parts, inputIds, parts[0].rows); // [S, hidden or padded]
-  if (countRowValues(context, parts[0]) === shape.hiddenSize) return rows;
-  const bounds = [[0], [shape.hiddenSize], [1]].map((values) => graph.constant('int64', values)); // starts, ends, axes
+  if (countRowValues(context, parts[0]) === spec.hiddenSize) return rows;
+  const bounds = [[0], [spec.hiddenSize], [1]].map((values) => graph.constant('int64', values)); // starts, ends, axes
   return graph.node('Slice', [rows, ...bounds], { name: `${NAME}/Slice` }); // [S, hidden]
 }
 
@@ -101,9 +113,9 @@ function emitLookUp(context: DecoderContext, table: PlannedWeight, ids: Value, n
 }
 
 /** Values that a look-up yields a token: hidden, or in whole blocks. */
-function countRowValues({ shape }: DecoderContext, { encoding }: PlannedWeight): number {
-  if (encoding === 'f32' || encoding === 'f16') return shape.hiddenSize;
-  return Math.ceil(shape.hiddenSize / QUANT_BLOCK_SIZE) * QUANT_BLOCK_SIZE;
+function countRowValues({ spec }: DecoderContext, { encoding }: PlannedWeight): number {
+  if (encoding === 'f32' || encoding === 'f16') return spec.hiddenSize;
+  return Math.ceil(spec.hiddenSize / QUANT_BLOCK_SIZE) * QUANT_BLOCK_SIZE;
 }
 
 /** A quantised table in the graph. Its scales are declared behind what else a node declares. */
