@@ -82,7 +82,10 @@ async function fetchOntoGpu(
   log.start('place');
   const room = await reserveOnGpu(plan);
   const { buffers } = room;
-  let giveBack = async (): Promise<void> => room.gpu.destroy();
+  let giveBack = async (): Promise<void> => {
+    buffers.destroy();
+    room.gpu.destroy();
+  };
   try {
     let prepared = await opening; // before the download, which asks for room too
     const onProgress = (done: number, total: number): void => {

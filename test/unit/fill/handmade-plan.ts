@@ -3,13 +3,7 @@
  */
 import type { DecoderSpec } from '../../../src/contract/decoder-spec.ts';
 import { unflatten } from '../blueprints/support/flat-spec.ts';
-import type {
-  GraphTensor,
-  PlannedWeight,
-  CodecId,
-  TensorSource,
-  WeightEncoding,
-} from '../../../src/contract/plan.ts';
+import type { GraphTensor, PlannedWeight, CodecId, TensorSource, WeightEncoding } from '../../../src/contract/plan.ts';
 import { concat } from '../formats/write-safetensors.ts';
 import { gaussian, toBytes } from './reference.ts';
 

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { cacheDims, countCacheBytes, describeRuns } from '../../../src/base/cache-layout.ts';
 import type { CacheSpec } from '../../../src/contract/caches.ts';
 import type { LoadPlan } from '../../../src/contract/plan.ts';
-import { computeRotary } from '../../../src/blueprints/rotary.ts';
+import { computeRotary } from '../../../src/blueprints/rotary/rotary.ts';
 import { fillTables } from '../../../src/pipeline/fill/fill.ts';
 import { resizeContext } from '../../../src/pipeline/plan/resize-context.ts';
 import { bindModel } from '../../../src/runtime/gpu/bindings.ts';
@@ -242,8 +242,10 @@ describe('growth', () => {
     expect(STATES.map(({ past }) => kv.live.get(past))).toEqual(states);
     expect(createGpuKvParking(fake.device, kv).roomOf(0)).toBe(100);
     // The rotary tables are those of a load for so many tokens.
-    const { cos } = computeRotary(buffers.plan.shape, 100);
-    const table = buffers.plan.weights.find(({ computed }) => computed === 'rotary-cos')?.name ?? '';
+    const [rotary] = Object.values(buffers.plan.spec.rotary);
+    if (!rotary) throw new Error('the model has no rotary embedding');
+    const { cos } = computeRotary(rotary, 100);
+    const table = buffers.plan.weights.find(({ computed }) => computed?.kind === 'rotary-cos')?.name ?? '';
     const { bytes } = fakeOf(buffers.weights.get(table));
     expect(new Float32Array(bytes.buffer, 0, cos.length)).toEqual(cos);
     buffers.destroy();
