@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from transformers import LlamaConfig, MistralConfig, PretrainedConfig, Qwen2Config
+from transformers import LlamaConfig, MistralConfig, PretrainedConfig, Qwen2Config, Qwen3Config
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,11 @@ def specs() -> tuple[Spec, ...]:
         Spec("tiny-qwen2-head100", 18, Qwen2Config(
             vocab_size=261, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=3,
             num_key_value_heads=1, head_dim=100, max_position_embeddings=512, tie_word_embeddings=True, rms_norm_eps=1e-6,
+            use_sliding_window=False, bos_token_id=1, eos_token_id=2, rope_parameters=_rope(1000000.0),
+        ), torch.bfloat16),
+        Spec("tiny-qwen3", 19, Qwen3Config(
+            vocab_size=269, hidden_size=40, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, head_dim=16, max_position_embeddings=512, tie_word_embeddings=True, rms_norm_eps=1e-6,
             use_sliding_window=False, bos_token_id=1, eos_token_id=2, rope_parameters=_rope(1000000.0),
         ), torch.bfloat16),
     )

@@ -31,6 +31,9 @@ function openTab(isLeading: boolean): { channel: BlobChannel; wants: WantList; c
   return { channel, wants, changes: () => changes };
 }
 
+/** A busy machine takes its time to pass a message on. */
+const PATIENTLY = { timeout: 60_000 };
+
 test('a range that another tab asks for again and again is one want, answered once, and can be asked for anew', async () => {
   const leader = openTab(true);
   const follower = openTab(false);
@@ -42,7 +45,7 @@ test('a range that another tab asks for again and again is one want, answered on
   // The follower asks by itself, too; a message of another range shows that those before it have come.
   for (let times = 0; times < 5; times++) follower.channel.sendNeed(KEY, 10, 20);
   follower.channel.sendNeed(KEY, 0, 1);
-  await vi.waitFor(() => expect(leader.wants.of('range').some(({ start }) => start === 0)).toBe(true));
+  await vi.waitFor(() => expect(leader.wants.of('range').some(({ start }) => start === 0)).toBe(true), PATIENTLY);
   expect(leader.wants.of('range').map(({ start, end }) => [start, end])).toEqual([
     [10, 20],
     [0, 1],
@@ -52,7 +55,7 @@ test('a range that another tab asks for again and again is one want, answered on
   expect(await bytes).toEqual(new Uint8Array(10).fill(7));
   expect(leader.wants.isEmpty).toBe(true);
   follower.channel.sendNeed(KEY, 10, 20);
-  await vi.waitFor(() => expect(leader.wants.of('range')).toHaveLength(1));
+  await vi.waitFor(() => expect(leader.wants.of('range')).toHaveLength(1), PATIENTLY);
 });
 
 test('a want that failed here can be asked for again', async () => {
@@ -60,7 +63,7 @@ test('a want that failed here can be asked for again', async () => {
   const follower = openTab(false);
   const ask = async (): Promise<void> => {
     follower.channel.sendNeed(KEY, 10, 20);
-    await vi.waitFor(() => expect(leader.wants.of('range')).toHaveLength(1));
+    await vi.waitFor(() => expect(leader.wants.of('range')).toHaveLength(1), PATIENTLY);
   };
   await ask();
   leader.wants.rejectAll(new LoadError('network_unreachable'));
