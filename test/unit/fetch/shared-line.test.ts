@@ -1,6 +1,6 @@
 /**
  * Several loads of one page over one fetch worker, against the real local hub: real ports, and the worker's own engine in this
- * thread. (Of files that are kept nowhere, which needs no browser. Real workers: test/browser/fetch.)
+ * thread. (Of files that are kept nowhere, which needs no browser. Real workers: test/e2e/shared-fetch.spec.ts.)
  */
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
