@@ -24,8 +24,6 @@ export interface FamilyTraits {
   readonly mlpBias: boolean;
   /** Whether each head's query and key are normalised; no, where it is left out. */
   readonly hasQueryKeyNorm?: boolean;
-  /** Whether the family reads by itself which layers have a window; no, where it is left out. */
-  readonly hasWindows?: boolean;
   /** Tokens that a layer sees, itself included; null where every layer sees all. */
   readonly slidingWindow: number | null;
   readonly defaults: FamilyDefaults;
@@ -67,17 +65,6 @@ export function readLlamaLike(config: Config, traits: FamilyTraits): DecoderSpec
   const paddedHeadDim = Math.ceil(headDim / HEAD_DIM_MULTIPLE) * HEAD_DIM_MULTIPLE;
   const kvHeadCount = readKvHeadCount(config, headCount, defaults.kvHeadCount);
   const statedContext = readInteger(config, 'max_position_embeddings', { fallback: defaults.maxContextTokens });
-  if (
-    traits.slidingWindow === null &&
-    traits.hasWindows !== true &&
-    readLayerTypes(config)?.includes('sliding_attention')
-  ) {
-    throw unsupportedConfig(
-      'layer_types',
-      'sliding_attention',
-      `full_attention, for ${traits.modelType} without a window`,
-    );
-  }
   const norm: NormSpec = { epsilon: readNonNegative(config, 'rms_norm_eps', 1e-6) };
   if (traits.hasQueryKeyNorm && paddedHeadDim !== headDim) {
     throw unsupportedConfig('head_dim', headDim, `a multiple of ${HEAD_DIM_MULTIPLE}, where heads are normalised`);
@@ -119,33 +106,6 @@ export function readLlamaLike(config: Config, traits: FamilyTraits): DecoderSpec
 export function readWindow(config: Config, fallback: number): number | null {
   const isOff = config['sliding_window'] === null || config['sliding_window'] === 0;
   return isOff ? null : readInteger(config, 'sliding_window', { fallback });
-}
-
-/**
- * The window of the Qwen families. Most configs state one and switch it off; where it is on, only layers from
- * `max_window_layers` up have it.
- */
-export function readUsedWindow(config: Config, defaultLayerCount: number): number | null {
-  // All four are read in any case: what they say of a window that is off is understood, too.
-  const isUsed = readBoolean(config, 'use_sliding_window', false);
-  const window = readWindow(config, 4096);
-  const firstSliding = readInteger(config, 'max_window_layers', { min: 0, fallback: 28 });
-  const layerTypes = readLayerTypes(config);
-  if (!isUsed || window === null) return null;
-  if (layerTypes !== null) return layerTypes.includes('sliding_attention') ? window : null;
-  return firstSliding < readInteger(config, 'num_hidden_layers', { fallback: defaultLayerCount }) ? window : null;
-}
-
-const LAYER_TYPES: readonly unknown[] = ['full_attention', 'sliding_attention'];
-
-/** What each layer's attention sees, where a config says so (transformers 5 writes it for every model). */
-function readLayerTypes(config: Config): readonly unknown[] | null {
-  const layerTypes = config['layer_types'] ?? null;
-  if (layerTypes === null) return null;
-  if (!Array.isArray(layerTypes)) throw invalidConfig('layer_types', layerTypes, 'a list');
-  const other = (layerTypes as unknown[]).find((type) => !LAYER_TYPES.includes(type));
-  if (other !== undefined) throw unsupportedConfig('layer_types', other, LAYER_TYPES.join(', '));
-  return layerTypes as readonly unknown[];
 }
 
 function readKvHeadCount(config: Config, headCount: number, familyDefault: number | null): number {

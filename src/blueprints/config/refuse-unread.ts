@@ -22,7 +22,6 @@ const WITHOUT_EFFECT: readonly (readonly [reason: string, fields: readonly (stri
       'custom_pipelines',
       'finetuning_task',
       'base_model_tp_plan',
-      'unsloth_fixed',
       'model_name',
       'model_max_length',
     ],
@@ -54,7 +53,6 @@ const WITHOUT_EFFECT: readonly (readonly [reason: string, fields: readonly (stri
     [
       'use_cache',
       'max_sequence_length',
-      'mask_value',
       'pretraining_tp', // it once had matrices multiplied in slices, which only rounds in another order
       'attn_implementation',
       'use_flash_attn',
@@ -65,7 +63,6 @@ const WITHOUT_EFFECT: readonly (readonly [reason: string, fields: readonly (stri
       'use_reentrant',
       'is_llama_config',
       'onnx',
-      'transformers.js_config',
       'torch_compile',
       'cache_implementation',
     ],
@@ -105,18 +102,10 @@ const WITHOUT_EFFECT: readonly (readonly [reason: string, fields: readonly (stri
   ],
   [
     'is about labels, which a language model does not give',
-    [
-      'id2label',
-      'label2id',
-      'num_labels',
-      'problem_type',
-      'task_specific_params',
-      'prefix',
-      'tokenizer_class',
-      'tokenizer',
-    ],
+    ['id2label', 'label2id', 'num_labels', 'problem_type', 'task_specific_params', 'prefix', 'tokenizer_class'],
   ],
   ['is read with the tokenizer', ['chat_template', 'bos_token', 'eos_token', 'pad_token']],
+  ['stands in published configs, and no class of transformers reads it', ['mask_value', 'tokenizer']],
 ];
 
 /** @throws LoadError `unsupported_architecture` */

@@ -29,6 +29,6 @@ export const llama: Blueprint = createDecoderBlueprint(
       },
     });
   },
-  // Configs that were made from Mistral's state a window.
-  ['sliding_window'],
+  // Configs that were made from those of other families state them.
+  ['sliding_window', 'layer_types'],
 );

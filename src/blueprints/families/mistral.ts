@@ -7,22 +7,24 @@ import { createDecoderBlueprint } from '../decoder-blueprint.ts';
 import { readLlamaLike, readWindow } from '../config/llama-like.ts';
 
 /** @see Blueprint */
-export const mistral: Blueprint = createDecoderBlueprint(['mistral'], (config) =>
-  readLlamaLike(config, {
-    modelType: 'mistral',
-    qkvBias: false,
-    attentionOutputBias: false,
-    mlpBias: false,
-    hasWindows: true,
-    slidingWindow: readWindow(config, 4096),
-    defaults: {
-      vocabSize: 32_000,
-      hiddenSize: 4096,
-      intermediateSize: 14_336,
-      layerCount: 32,
-      headCount: 32,
-      kvHeadCount: 8,
-      maxContextTokens: 131_072,
-    },
-  }),
+export const mistral: Blueprint = createDecoderBlueprint(
+  ['mistral'],
+  (config) =>
+    readLlamaLike(config, {
+      modelType: 'mistral',
+      qkvBias: false,
+      attentionOutputBias: false,
+      mlpBias: false,
+      slidingWindow: readWindow(config, 4096),
+      defaults: {
+        vocabSize: 32_000,
+        hiddenSize: 4096,
+        intermediateSize: 14_336,
+        layerCount: 32,
+        headCount: 32,
+        kvHeadCount: 8,
+        maxContextTokens: 131_072,
+      },
+    }),
+  ['layer_types'],
 );

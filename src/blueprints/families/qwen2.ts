@@ -3,18 +3,9 @@
  * context. transformers: models/qwen2/configuration_qwen2.py, modeling_qwen2.py.
  */
 import type { Blueprint } from '../blueprint.ts';
+import { readLlamaLike } from '../config/llama-like.ts';
+import { QWEN_DEFAULTS, readUsedWindow } from '../config/qwen-like.ts';
 import { createDecoderBlueprint } from '../decoder-blueprint.ts';
-import { type FamilyDefaults, readLlamaLike, readUsedWindow } from '../config/llama-like.ts';
-
-const DEFAULTS: FamilyDefaults = {
-  vocabSize: 151_936,
-  hiddenSize: 4096,
-  intermediateSize: 22_016,
-  layerCount: 32,
-  headCount: 32,
-  kvHeadCount: 32,
-  maxContextTokens: 32_768,
-};
 
 /** @see Blueprint */
 export const qwen2: Blueprint = createDecoderBlueprint(['qwen2'], (config) =>
@@ -23,8 +14,7 @@ export const qwen2: Blueprint = createDecoderBlueprint(['qwen2'], (config) =>
     qkvBias: true,
     attentionOutputBias: false,
     mlpBias: false,
-    hasWindows: true,
-    slidingWindow: readUsedWindow(config, DEFAULTS.layerCount),
-    defaults: DEFAULTS,
+    slidingWindow: readUsedWindow(config),
+    defaults: QWEN_DEFAULTS,
   }),
 );

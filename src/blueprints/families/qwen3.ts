@@ -4,30 +4,20 @@
  */
 import type { Blueprint } from '../blueprint.ts';
 import { readBoolean } from '../config/config-reader.ts';
-import { readLlamaLike, readUsedWindow } from '../config/llama-like.ts';
+import { readLlamaLike } from '../config/llama-like.ts';
+import { QWEN_DEFAULTS, readUsedWindow } from '../config/qwen-like.ts';
 import { createDecoderBlueprint } from '../decoder-blueprint.ts';
 
 /** @see Blueprint */
 export const qwen3: Blueprint = createDecoderBlueprint(['qwen3'], (config) => {
   const attentionBias = readBoolean(config, 'attention_bias', false);
-  const defaults = {
-    vocabSize: 151_936,
-    hiddenSize: 4096,
-    intermediateSize: 22_016,
-    layerCount: 32,
-    headCount: 32,
-    kvHeadCount: 32,
-    headDim: 128,
-    maxContextTokens: 32_768,
-  };
   return readLlamaLike(config, {
     modelType: 'qwen3',
     qkvBias: attentionBias,
     attentionOutputBias: attentionBias,
     mlpBias: false,
     hasQueryKeyNorm: true,
-    hasWindows: true,
-    slidingWindow: readUsedWindow(config, defaults.layerCount),
-    defaults,
+    slidingWindow: readUsedWindow(config),
+    defaults: { ...QWEN_DEFAULTS, headDim: 128 },
   });
 });
