@@ -1,10 +1,11 @@
 /**
  * Binds a model's GPU buffers to its graph's inputs and outputs.
  *
- * In: the plan that the buffers are as long as, and the buffers. Out: tensors by graph name, for any session of that graph. Guarantees: past and present of
- * a cache are one buffer.
+ * In: the plan that the buffers are as long as, and the buffers. Out: tensors by graph name, for a session of the model or of
+ * some of its layers. Guarantees: past and present of a cache are one buffer.
  */
 import type { Tensor } from 'onnxruntime-web';
+import { cacheDims } from '../../base/cache-layout.ts';
 import { listGraphTensors } from '../../base/weight-tensors.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import type { GpuBuffers } from './buffers.ts';
@@ -36,11 +37,12 @@ export function bindModel(ort: Ort, plan: LoadPlan, buffers: GpuBuffers, session
     if (!gpuBuffer) throw toRuntimeError(new Error(`no buffer ${buffer}`), `binding ${name}`, null);
     feeds[name] = ort.Tensor.fromGpuBuffer(gpuBuffer, { dataType: type, dims });
   }
-  for (const { past, present, type, dims } of plan.caches) {
+  for (const spec of plan.caches) {
+    const { past, present } = spec;
     if (!inputs.has(past)) continue;
     const cache = buffers.kv.live.get(past);
     if (!cache) throw toRuntimeError(new Error(`no buffer ${past}`), 'binding a cache', null);
-    const options = { dataType: type, dims: dims.map((dim) => dim ?? cache.tokens) };
+    const options = { dataType: spec.type, dims: cacheDims(spec, cache.tokens) };
     feeds[past] = ort.Tensor.fromGpuBuffer(cache.buffer, options);
     fetches[present] = ort.Tensor.fromGpuBuffer(cache.buffer, options);
   }

@@ -2,11 +2,12 @@
  * Layers on the GPU against the same layers on WebAssembly, on the model's own weights, read back from the GPU: finds out a
  * driver that computes rubbish, and weights that did not arrive as they were sent.
  *
- * In: the filled buffers and two graphs of each layer. Out: {@link LayerComparison} of the worst of them. Guarantees: nothing of it stays in the KV
- * cache or on the GPU; no more than {@link MAX_LAYER_BYTES} are read back.
+ * In: the filled buffers and two graphs of each layer. Out: {@link LayerComparison} of the worst of them. Guarantees: nothing of
+ * it stays in the KV cache or on the GPU; of each layer no more than {@link MAX_LAYER_BYTES} are read back.
  */
 import type { Tensor } from 'onnxruntime-web';
 import { runThenCleanUp } from '../../base/clean-up.ts';
+import { toShare } from '../../base/compare-values.ts';
 import type { LoadPlan } from '../../contract/plan.ts';
 import { GRAPH_IO } from '../../contract/graph-io.ts';
 import type { CacheSpec } from '../../contract/caches.ts';
@@ -53,15 +54,15 @@ export async function compareLayers(
   for (const layer of layers) {
     const found = await compareLayer(parts, layer, signal);
     if (found === null) return null;
-    if (worst === null || toShare(found) > toShare(worst)) worst = found;
+    if (worst === null || isWorse(found, worst)) worst = found;
   }
   return worst;
 }
 
-/** Not a number counts as worse than any. */
-function toShare({ difference, spread }: LayerComparison): number {
-  const share = difference === 0 ? 0 : difference / spread;
-  return Number.isNaN(share) ? Infinity : share;
+/** What is not a number is worse than any. */
+function isWorse(found: LayerComparison, known: LayerComparison): boolean {
+  const share = toShare(found.difference, found.spread);
+  return !(share <= toShare(known.difference, known.spread));
 }
 
 async function compareLayer(

@@ -1,7 +1,7 @@
 /**
- * The model's skeleton: one layer of it, on the model's own buffers, for compiling kernels before the weights are there.
+ * The model's skeleton: a layer of each kind, on the model's own buffers, for compiling kernels before the weights are there.
  *
- * In: a graph of one layer, the buffers, and the device on which the whole model's session already lives (compiled programs
+ * In: a graph of these layers, the buffers, and the device on which the whole model's session already lives (compiled programs
  * belong to the device's context, and go with its last session). Out: {@link GpuSkeleton}. Guarantees: what it computes is
  * never used, and leaves no trace in the KV cache.
  */
@@ -21,7 +21,7 @@ export interface GpuSkeleton {
 }
 
 /**
- * `parts.plan` is the whole model's, `parts.graph` the graph of its first layer alone. Signals end the wait for the runtime.
+ * `parts.plan` is the whole model's, `parts.graph` the skeleton's graph. Signals end the wait for the runtime.
  * @throws LoadError `aborted`, `runtime_failed`
  */
 export async function createGpuSkeleton(

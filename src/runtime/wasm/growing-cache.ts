@@ -122,9 +122,9 @@ export class GrowingCache {
 
   /** The caches with an axis for the sequence, cut to `length` positions. */
   #cut(length: number): Tensors {
-    const growing = this.#specs.filter(growsWithTokens);
     if (length === this.#length) return this.#tensors;
     assert(length < this.#length, 'only what the cache holds can be kept');
+    const growing = this.#specs.filter(growsWithTokens);
     return Object.fromEntries(growing.map((spec) => [spec.past, this.#cutOne(spec, length)]));
   }
 
