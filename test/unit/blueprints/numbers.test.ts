@@ -63,7 +63,7 @@ describe.each([
   const hasKernelNorms = model === 'tiny-qwen3';
   if (hasKernelNorms)
     console.warn(
-      `SKIPPED: weights of ${model} as inputs: the attention kernel of the CPU provider has no norms of heads`,
+      `SKIPPED: ${model} with weights as inputs, and so with a static cache: the attention kernel of the CPU provider has no norms of heads`,
     );
   if (!known)
     console.warn(`SKIPPED: numbers of ${model} against transformers: test/fixtures/reference/ has no ${model}.json`);
@@ -78,23 +78,27 @@ describe.each([
     });
   });
 
-  test.skipIf(!known).each([
-    ['growing', null],
-    ['static', CONTEXT],
-  ])('prefill and then steps, %s cache, give the logits of every position', async (_, capacity) => {
-    if (hasKernelNorms && capacity !== null) return; // see above
-    const binding = hasKernelNorms ? 'initializers' : 'inputs';
+  test
+    .skipIf(!known)
+    .each<[string, number | null]>([
+      ['growing', null],
+      ...(hasKernelNorms ? [] : [['static', CONTEXT] as [string, number]]),
+    ])('prefill and then steps, %s cache, give the logits of every position', async (_, capacity) => {
     const { ids, logits } = readReference(model).scoring;
     const vocab = logits.length / ids.length;
-    await withRunner(model, { dtype: 'fp32', binding, capacity }, async (runner) => {
-      let length = 0;
-      for (const count of [5, 1, 1, 6, 1, 1]) {
-        const actual = await runner.run(ids.slice(length, length + count));
-        length += count;
-        const expected = logits.subarray((length - 1) * vocab, length * vocab);
-        expect(maxDifference(actual, expected)).toBeLessThan(FP32_TOLERANCE);
-      }
-    });
+    await withRunner(
+      model,
+      { dtype: 'fp32', binding: hasKernelNorms ? 'initializers' : 'inputs', capacity },
+      async (runner) => {
+        let length = 0;
+        for (const count of [5, 1, 1, 6, 1, 1]) {
+          const actual = await runner.run(ids.slice(length, length + count));
+          length += count;
+          const expected = logits.subarray((length - 1) * vocab, length * vocab);
+          expect(maxDifference(actual, expected)).toBeLessThan(FP32_TOLERANCE);
+        }
+      },
+    );
   });
 
   test.skipIf(!known)('greedy ids are those of transformers', async () => {
@@ -112,20 +116,18 @@ describe.each([
   });
 
   // The look-up of a quantised embedding differs between the bindings: both stand against the same float32 graph.
-  test.each<[Dtype, WeightBinding]>([
-    ['q8', 'initializers'],
-    ['q8', 'inputs'],
-    ['q4', 'initializers'],
-    ['q4', 'inputs'],
-  ])('%s with weights as %s computes with exactly the rounded weights', async (dtype, binding) => {
-    if (hasKernelNorms && binding === 'inputs') return; // see above
-    const ids = [5, 17, 33, 2, 250, 100, 7];
-    const results: Float32Array[] = [];
-    const collect = async (runner: Runner): Promise<void> => void results.push(await runner.run(ids));
-    await withRunner(model, { dtype, binding }, collect);
-    await withRunner(model, { dtype: 'fp32', roundedAs: dtype }, collect);
-    expect(maxDifference(results[0] as Float32Array, results[1] as Float32Array)).toBeLessThan(FP32_TOLERANCE);
-  });
+  const bindings: readonly WeightBinding[] = hasKernelNorms ? ['initializers'] : ['initializers', 'inputs'];
+  test.each((['q8', 'q4'] as const).flatMap((dtype) => bindings.map((binding) => [dtype, binding] as const)))(
+    '%s with weights as %s computes with exactly the rounded weights',
+    async (dtype, binding) => {
+      const ids = [5, 17, 33, 2, 250, 100, 7];
+      const results: Float32Array[] = [];
+      const collect = async (runner: Runner): Promise<void> => void results.push(await runner.run(ids));
+      await withRunner(model, { dtype, binding }, collect);
+      await withRunner(model, { dtype: 'fp32', roundedAs: dtype }, collect);
+      expect(maxDifference(results[0] as Float32Array, results[1] as Float32Array)).toBeLessThan(FP32_TOLERANCE);
+    },
+  );
 
   test.each<[Dtype, number, Dtype?]>([
     ['fp16', 0.02],
