@@ -33,13 +33,13 @@ import {
 import { planLoad } from './plan/plan.ts';
 import type { PlanInput } from './plan/plan.ts';
 import { summarizePlan } from './plan/summary.ts';
+import { describeModel, makeReport } from './report.ts';
 import { withCacheOrWithout, withRepository } from './resolve/repository.ts';
 import type { Repository, RepositoryRequest } from './resolve/repository.ts';
 import { CachedDecoder } from './sequences/cached-decoder.ts';
 import { listFirstIds } from './serve/first-ids.ts';
 import { readGenerationDefaults } from './serve/generation-defaults.ts';
 import { ServedModel } from './serve/served-model.ts';
-import type { TextTokenizer } from './texts/text-tokenizer.ts';
 import { StageLog } from './stage-log.ts';
 import { chooseMoment, makeTexts } from './texts/make-texts.ts';
 import type { MadeTexts } from './texts/make-texts.ts';
@@ -172,7 +172,7 @@ async function placeAndServe(
   making: Promise<MadeTexts>,
   { log, signal }: Pick<Run, 'log' | 'signal'>,
 ): Promise<ServedModel> {
-  const placed = await fetchOntoDevice(plan, graphs, repository, log, signal);
+  const placed = await fetchOntoDevice({ plan, graphs, repository, log }, signal);
   const budget = placed.skeleton && makeBudget(plan, placed.parkedCaches, placed.skeleton.activationBytes);
   const decoder = new CachedDecoder(placed.decoder, {
     chunkTokens: budget?.chunkTokens,
@@ -203,37 +203,16 @@ async function placeAndServe(
     if (templateProblem !== null) log.notice('serve', templateProblem);
     throwIfAborted(signal);
     log.end('serve', null);
-    const memory = decoder.gpu?.memory();
-    const receivedBytes = await repository.files.receivedBytes();
-    const report: LoadReport = {
-      modelId: plan.modelId,
-      commit: plan.commit,
-      dtype: plan.dtype,
-      device: plan.device,
-      stages: log.timings,
-      totalMs: log.nowMs(),
-      bytes: {
-        fromNetwork: receivedBytes,
-        fromCache: Math.max(0, placed.fileBytes - receivedBytes),
-        fromPrepared: placed.preparedBytes,
-        toDevice: placed.deviceBytes,
-      },
-      memory: {
-        weightBytes: plan.costs.weightBytes,
-        kvCacheBytes: plan.costs.kvCacheBytes,
-        conversations: 1 + placed.parkedCaches,
-        activationBytes: placed.skeleton?.activationBytes ?? null,
-        prefillChunkTokens: budget?.chunkTokens ?? null,
-        kvBudgetTokens: budget?.kvTokens ?? null,
-        gpuBytes: memory?.liveBytes ?? null,
-        gpuPeakBytes: memory?.peakBytes ?? null,
-      },
-      warmUp: { skeletonMs: placed.skeleton?.elapsedMs ?? null, ...warmth },
-      adapter: placed.adapter,
-      offline: repository.snapshot.offline,
-      storage: repository.storage,
-      notices: log.notices,
-    };
+    const report = makeReport({
+      plan,
+      placed,
+      budget,
+      warmth,
+      gpuMemory: decoder.gpu?.memory() ?? null,
+      receivedBytes: await repository.files.receivedBytes(),
+      repository,
+      log,
+    });
     return new ServedModel({
       decoder,
       ...texts,
@@ -287,21 +266,4 @@ async function runPlan(
     },
     ({ dtype, device }) => `${dtype} on ${device}`,
   );
-}
-
-function describeModel(plan: LoadPlan, tokenizer: TextTokenizer): ModelInfo {
-  return {
-    modelId: plan.modelId,
-    revision: plan.revision,
-    commit: plan.commit,
-    modelType: plan.spec.modelType,
-    dtype: plan.dtype,
-    device: plan.device,
-    contextTokens: plan.contextTokens,
-    maxContextTokens: plan.maxContextTokens,
-    vocabSize: plan.sizes.vocabSize,
-    parameterCount: plan.costs.parameterCount,
-    hasTokenizer: tokenizer.available,
-    hasChatTemplate: tokenizer.hasChatTemplate,
-  };
 }

@@ -51,34 +51,35 @@ export interface PlacedModel {
   readonly preparedBytes: number;
 }
 
+/** What a model is placed from, and whom it is told to. */
+export interface Delivery {
+  readonly plan: LoadPlan;
+  readonly graphs: ModelGraphs;
+  readonly repository: Repository;
+  readonly log: StageLog;
+}
+
 /** @throws LoadError of the stages fetch, fill and place */
-export async function fetchOntoDevice(
-  plan: LoadPlan,
-  graphs: ModelGraphs,
-  repository: Repository,
-  log: StageLog,
-  signal: AbortSignal,
-): Promise<PlacedModel> {
-  // Beside the reserving: asking the browser for room takes it about a second a gigabyte. It never rejects.
+export async function fetchOntoDevice(delivery: Delivery, signal: AbortSignal): Promise<PlacedModel> {
+  const { plan, repository, log } = delivery;
+  // Beside the reserving: either takes its time, and they do not wait for each other. It never rejects.
   const opening =
     repository.storage.kind === 'none'
       ? Promise.resolve(NO_PREPARED_WEIGHTS)
       : openPreparedWeights(plan, repository.snapshot, (notice) => log.notice('fill', notice));
   const place = plan.device === 'webgpu' ? fetchOntoGpu : fetchOntoWasm;
   return runThenCleanUp(
-    () => place(plan, graphs, repository, opening, log, signal),
+    () => place(delivery, opening, signal),
     async () => (await opening).close(),
   );
 }
 
 async function fetchOntoGpu(
-  plan: LoadPlan,
-  graphs: ModelGraphs,
-  repository: Repository,
+  delivery: Delivery,
   opening: Promise<PreparedWeights>,
-  log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
+  const { plan, graphs, repository, log } = delivery;
   log.start('place');
   const room = await reserveOnGpu(plan);
   const { buffers } = room;
@@ -96,10 +97,10 @@ async function fetchOntoGpu(
     const bring = async (either: AbortSignal): Promise<Brought> => {
       if (repository.storage.kind === 'none') prepared = await dropPrepared(prepared);
       return runTogether<Brought>(either, [
-        (both) => download(plan, repository, log, both),
+        (both) => download(delivery, both),
         async (both) => {
           if (await fillFromPrepared(plan, prepared, room, both, onProgress)) return true;
-          await fillFromDownload(plan, repository, keepAndWrite(prepared, room), both, onProgress);
+          await fillFromDownload(delivery, keepAndWrite(prepared, room), both, onProgress);
           return false;
         },
       ]);
@@ -121,7 +122,7 @@ async function fetchOntoGpu(
     if (summary.restarted.length > 0 && !fromPrepared) {
       // What was read before a file started over was not what the hub announced: fill again, from the verified files.
       await prepared.keeper?.discard();
-      await fillFromDownload(plan, repository, keepAndWrite(prepared, room), signal, () => {});
+      await fillFromDownload(delivery, keepAndWrite(prepared, room), signal, () => {});
     }
     const flushed = buffers.flush();
     await prepared.keeper?.commit();
@@ -153,19 +154,17 @@ interface WarmPlace {
 }
 
 async function fetchOntoWasm(
-  plan: LoadPlan,
-  graphs: ModelGraphs,
-  repository: Repository,
+  delivery: Delivery,
   opening: Promise<PreparedWeights>,
-  log: StageLog,
   signal: AbortSignal,
 ): Promise<PlacedModel> {
+  const { plan, graphs, repository, log } = delivery;
   let prepared = await opening; // before the download, which asks for room too
   const totalBytes = plan.costs.weightBytes;
   const weights = await withCacheOrWithout(repository, 'fetch', async () => {
-    if (repository.storage.kind !== 'none') return openFiles(plan, repository, prepared, log, signal);
+    if (repository.storage.kind !== 'none') return openFiles(delivery, prepared, signal);
     prepared = await dropPrepared(prepared);
-    return fillMemory(plan, repository, log, signal);
+    return fillMemory(delivery, signal);
   });
   let deviceBytes = 0;
   const onBuffer = (sizeBytes: number): void => {
@@ -206,14 +205,9 @@ interface WasmWeights {
 }
 
 /** The files, complete in the cache, or in their folder. */
-async function openFiles(
-  plan: LoadPlan,
-  repository: Repository,
-  prepared: PreparedWeights,
-  log: StageLog,
-  signal: AbortSignal,
-): Promise<WasmWeights> {
-  const summary = await download(plan, repository, log, signal);
+async function openFiles(delivery: Delivery, prepared: PreparedWeights, signal: AbortSignal): Promise<WasmWeights> {
+  const { plan, repository } = delivery;
+  const summary = await download(delivery, signal);
   const files = new Map<string, ReadableFile>();
   const close = (): void => files.forEach((file) => file.close());
   try {
@@ -232,30 +226,21 @@ async function dropPrepared(prepared: PreparedWeights): Promise<PreparedWeights>
 }
 
 /** The converted weights, in memory: nothing is kept that could be read when the runtime asks. */
-async function fillMemory(
-  plan: LoadPlan,
-  repository: Repository,
-  log: StageLog,
-  signal: AbortSignal,
-): Promise<WasmWeights> {
+async function fillMemory(delivery: Delivery, signal: AbortSignal): Promise<WasmWeights> {
+  const { plan, log } = delivery;
   const memory = new WeightMemory(plan);
   log.start('fetch'); // which begins first
   const [summary] = await runTogether<readonly [DownloadSummary, undefined]>(signal, [
-    (either) => download(plan, repository, log, either),
+    (either) => download(delivery, either),
     async (either) => {
       const onProgress = (done: number, total: number): void => log.progress('fill', done, total);
-      await log.run('fill', () => fillFromDownload(plan, repository, memory, either, onProgress));
+      await log.run('fill', () => fillFromDownload(delivery, memory, either, onProgress));
     },
   ]);
   return { summary, makeBuffer: (name) => memory.take(name), areFilled: true, close: () => memory.clear() };
 }
 
-function download(
-  plan: LoadPlan,
-  repository: Repository,
-  log: StageLog,
-  signal: AbortSignal,
-): Promise<DownloadSummary> {
+function download({ plan, repository, log }: Delivery, signal: AbortSignal): Promise<DownloadSummary> {
   const paths = listNeededFiles(repository.snapshot, plan);
   return log.run('fetch', async () => {
     const summary = await repository.files.download(paths, {
@@ -270,8 +255,7 @@ function download(
 }
 
 async function fillFromDownload(
-  plan: LoadPlan,
-  repository: Repository,
+  { plan, repository }: Delivery,
   target: { readonly write: WriteBytes },
   signal: AbortSignal,
   onProgress: (doneBytes: number, totalBytes: number) => void,
