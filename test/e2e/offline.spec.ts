@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from '@playwright/test';
+import { MODEL_WORKER_PREFIX } from '../../src/contract/worker-api.ts';
 import { build } from 'vite';
 import { AppServer, ISOLATION } from './app-server.ts';
 import { checkpointFolder, expect, readReference, test as base } from './support.ts';
@@ -241,9 +242,9 @@ test.describe('a new version', () => {
 
     // Nor while a model worker lives that the page cannot end by itself, such as a script's.
     await other.close();
-    await page.evaluate(() => {
-      void navigator.locks.request('firstlight:worker:of-a-script', () => new Promise(() => {}));
-    });
+    await page.evaluate((prefix) => {
+      void navigator.locks.request(`${prefix}of-a-script`, () => new Promise(() => {}));
+    }, MODEL_WORKER_PREFIX);
     await page.getByRole('button', { name: 'Reload', exact: true }).click();
     await expect(notice(page)).toContainText('It waits until the model that is still running has ended.');
     await expectBuild(page, undefined);
