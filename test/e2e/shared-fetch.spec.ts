@@ -67,11 +67,14 @@ const SLOW: FaultRule = {
   times: Infinity,
 };
 
-/** Both loads are under way. */
-async function waitForBoth(hub: Hub): Promise<void> {
+/** Both loads, under way until the hub behaves. */
+async function startSlowLoads(page: Page, hub: Hub): Promise<JSHandle<Loads>> {
+  hub.misbehave(SLOW);
+  const loads = await startLoads(page, hub);
   for (const repository of IDS) {
     await expect.poll(() => hub.requests.entries.some((one) => one.repository === repository && one.fault)).toBe(true);
   }
+  return loads;
 }
 
 /** Fetch workers that are alive: each holds a lock of its name until it is gone. */
@@ -86,9 +89,7 @@ test('two loads at once share one fetch worker: one is disposed, the other compl
   openHub,
 }) => {
   const hub = await openHub(SPECS);
-  hub.misbehave(SLOW);
-  const loads = await startLoads(app, hub);
-  await waitForBoth(hub);
+  const loads = await startSlowLoads(app, hub);
   expect(await loads.evaluate((it) => it.fetchWorkers())).toHaveLength(1);
   expect(await countAlive(app)).toBe(1);
   await loads.evaluate((it) => it.dispose(0));
@@ -108,9 +109,7 @@ test('a fetch worker that is killed ends every load under way with a type; the n
   openHub,
 }) => {
   const hub = await openHub(SPECS);
-  hub.misbehave(SLOW);
-  const loads = await startLoads(app, hub);
-  await waitForBoth(hub);
+  const loads = await startSlowLoads(app, hub);
   await loads.evaluate((it) => it.killFetchWorker());
   for (const index of IDS.keys()) {
     expect(await loads.evaluate((it, one) => it.outcome(one), index)).toMatch(/^worker_died in /u);

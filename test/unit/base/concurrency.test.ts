@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { countListeners } from './count-listeners.ts';
 import { raceAbort, sleep } from '../../../src/base/abort.ts';
 import { forEachConcurrent, Semaphore } from '../../../src/base/concurrency.ts';
 
@@ -77,23 +78,13 @@ describe('Semaphore', () => {
 describe('raceAbort', () => {
   it('rejects with the reason as cause and leaves no listener on a signal that lives on', async () => {
     const controller = new AbortController();
-    let listeners = 0;
     const { signal } = controller;
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = (...args: Parameters<typeof add>) => {
-      listeners++;
-      add(...args);
-    };
-    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
-      listeners--;
-      remove(...args);
-    };
+    const listeners = countListeners(signal);
     for (let round = 0; round < 100; round++) await raceAbort(Promise.resolve(round), signal);
-    expect(listeners).toBe(0);
+    expect(listeners()).toBe(0);
     const waiting = raceAbort(new Promise(() => {}), signal);
     controller.abort(new Error('reason'));
     await expect(waiting).rejects.toMatchObject({ code: 'aborted', cause: { message: 'reason' } });
-    expect(listeners).toBe(0);
+    expect(listeners()).toBe(0);
   });
 });

@@ -3,6 +3,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { countListeners } from '../base/count-listeners.ts';
 import { LoadError } from '../../../src/contract/errors.ts';
 import { CallQueue } from '../../../src/runtime/ort/call-queue.ts';
 import type { CallKind, CallLine } from '../../../src/runtime/ort/call-queue.ts';
@@ -228,22 +229,12 @@ describe('what goes wrong', () => {
     const bench = new Bench();
     const [a, b] = [bench.queue.openLine(), bench.queue.openLine()];
     const { signal } = new AbortController();
-    let listeners = 0;
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = (...args: Parameters<typeof add>) => {
-      listeners++;
-      add(...args);
-    };
-    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
-      listeners--;
-      remove(...args);
-    };
+    const listeners = countListeners(signal);
     for (let count = 0; count < 8; count++) bench.ask(count % 2 ? a : b, 'step', String(count), signal);
-    expect(listeners).toBeGreaterThan(0);
+    expect(listeners()).toBeGreaterThan(0);
     await bench.endAll();
     expect(bench.began).toHaveLength(8);
-    expect(listeners).toBe(0);
+    expect(listeners()).toBe(0);
   });
 
   it('a line that is ended: what waits fails, what comes fails, what it gives back still goes; other lines go on', async () => {
