@@ -9,53 +9,26 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Page } from 'puppeteer-core';
-import { build, type Plugin, preview } from 'vite';
+import type { Plugin } from 'vite';
 import type { CacheMode, LoadEvent, LoadReport } from '../../src/contract/load.ts';
 import { startHub } from '../hub/index.ts';
-import { findFirefox, inPage, startFirefox } from './browser.ts';
+import { type InPage, runInBuiltApp } from './built-app.ts';
 import { makeOverflowing } from './overflowing.ts';
-
-/** Runs something in a page of its own, which may be tried again in another: so it is one load, or less. */
-type InPage = <T>(work: (page: Page) => Promise<T>) => Promise<T>;
 
 /** 0: all is well, or there is nothing to run it on. */
 export async function run(): Promise<number> {
-  const executablePath = findFirefox();
-  if (executablePath === null) {
-    console.log('SKIPPED: no Firefox was found (Debian: apt-get install firefox-esr mesa-vulkan-drivers)');
-    return 0;
-  }
   const outDir = await mkdtemp(join(tmpdir(), 'firstlight-auto-'));
+  const config = {
+    plugins: [takeSmallSizes()],
+    worker: { plugins: () => [takeSmallSizes()] },
+    build: { outDir, emptyOutDir: true, sourcemap: false },
+  };
+  const work = async (inPages: InPage): Promise<void> => {
+    await goesOnByItself(inPages);
+    await goesOnWithoutCache(inPages);
+  };
   try {
-    await build({
-      logLevel: 'error',
-      plugins: [takeSmallSizes()],
-      worker: { plugins: () => [takeSmallSizes()] },
-      build: { outDir, emptyOutDir: true, sourcemap: false },
-    });
-    const server = await preview({ preview: { port: 0 }, build: { outDir }, logLevel: 'error' });
-    const browser = await startFirefox(executablePath);
-    try {
-      const url = server.resolvedUrls?.local[0] ?? '';
-      const inPages: InPage = (work) => inPage(browser, url, work);
-      const adapter = await inPages((page) => page.evaluate(() => window.firstlight.loader.adapter()));
-      if (!adapter?.features.includes('shader-f16')) {
-        console.log(
-          `SKIPPED: ${adapter ? 'the adapter of this Firefox lacks shader-f16' : 'this Firefox has no WebGPU adapter'}`,
-        );
-        return 0;
-      }
-      await goesOnByItself(inPages);
-      await goesOnWithoutCache(inPages);
-      return 0;
-    } finally {
-      await browser.close();
-      await server.close();
-    }
-  } catch (error) {
-    console.error(error);
-    return 1;
+    return await runInBuiltApp(work, { build: config, needsFloat16: true });
   } finally {
     await rm(outDir, { recursive: true });
   }

@@ -6,11 +6,10 @@
  */
 import assert from 'node:assert/strict';
 import type { Page } from 'puppeteer-core';
-import { build, preview } from 'vite';
 import { startHub } from '../hub/index.ts';
 import { divergence, KL_BOUND } from '../e2e/divergence.ts';
 import { checkpointFolder, readReference } from '../e2e/support.ts';
-import { findFirefox, inPage, startFirefox } from './browser.ts';
+import { type InPage, runInBuiltApp } from './built-app.ts';
 import { describeOverflowing, makeOverflowing } from './overflowing.ts';
 
 const MODELS = ['storyteller-2m', 'tiny-llama', 'tiny-qwen2-tied', 'tiny-qwen2-massive'];
@@ -23,37 +22,15 @@ const GROWN = { name: 'tiny-qwen2-tied', reserve: 24, max: 512, newTokens: 60 };
 const POSITIONS = 24;
 
 /** 0: all is well, or there is nothing to run it on. */
-export async function run(): Promise<number> {
-  const executablePath = findFirefox();
-  if (executablePath === null) {
-    console.log('SKIPPED: no Firefox was found (Debian: apt-get install firefox-esr mesa-vulkan-drivers)');
-    return 0;
-  }
-  await build({ logLevel: 'error' });
-  const server = await preview({ preview: { port: 0 }, logLevel: 'error' });
-  const browser = await startFirefox(executablePath);
-  try {
-    const url = server.resolvedUrls?.local[0] ?? '';
-    const adapter = await inPage(browser, url, (page) => page.evaluate(() => window.firstlight.loader.adapter()));
-    if (!adapter?.features.includes('shader-f16')) {
-      console.log(
-        `SKIPPED: ${adapter ? 'the adapter of this Firefox lacks shader-f16' : 'this Firefox has no WebGPU adapter'}`,
-      );
-      return 0;
-    }
+export function run(): Promise<number> {
+  const work = async (inPages: InPage): Promise<void> => {
     for (const name of MODELS) {
-      for (const dtype of DTYPES) await inPage(browser, url, (page) => compare(page, name, dtype));
+      for (const dtype of DTYPES) await inPages((page) => compare(page, name, dtype));
     }
-    for (const dtype of DTYPES) await inPage(browser, url, (page) => compareGrowth(page, dtype));
-    for (const dtype of DTYPES) await inPage(browser, url, (page) => refuseOverflow(page, dtype));
-    return 0;
-  } catch (error) {
-    console.error(error);
-    return 1;
-  } finally {
-    await browser.close();
-    await server.close();
-  }
+    for (const dtype of DTYPES) await inPages((page) => compareGrowth(page, dtype));
+    for (const dtype of DTYPES) await inPages((page) => refuseOverflow(page, dtype));
+  };
+  return runInBuiltApp(work, { needsFloat16: true });
 }
 
 async function compare(page: Page, name: string, dtype: (typeof DTYPES)[number]): Promise<void> {

@@ -5,34 +5,16 @@
  */
 import assert from 'node:assert/strict';
 import type { Page } from 'puppeteer-core';
-import { build, preview } from 'vite';
 import { startHub } from '../hub/index.ts';
 import { checkpointFolder, readReference } from '../e2e/support.ts';
-import { findFirefox, inPage, PRIVATE_WINDOWS, startFirefox } from './browser.ts';
+import { PRIVATE_WINDOWS } from './browser.ts';
+import { runInBuiltApp } from './built-app.ts';
 
 const MODEL = 'tiny-llama';
 
 /** 0: all is well, or there is nothing to run it on. */
-export async function run(): Promise<number> {
-  const executablePath = findFirefox();
-  if (executablePath === null) {
-    console.log('SKIPPED: no Firefox was found (Debian: apt-get install firefox-esr)');
-    return 0;
-  }
-  await build({ logLevel: 'error' });
-  const server = await preview({ preview: { port: 0 }, logLevel: 'error' });
-  const browser = await startFirefox(executablePath, PRIVATE_WINDOWS);
-  try {
-    const url = server.resolvedUrls?.local[0] ?? '';
-    await inPage(browser, url, checkLoad);
-    return 0;
-  } catch (error) {
-    console.error(error);
-    return 1;
-  } finally {
-    await browser.close();
-    await server.close();
-  }
+export function run(): Promise<number> {
+  return runInBuiltApp((inPages) => inPages(checkLoad), { preferences: PRIVATE_WINDOWS });
 }
 
 /** On WebAssembly, in float32: then the greedy ids are all those of transformers. */

@@ -14,6 +14,11 @@ const PARTS = {
   auto: './auto-dtype.ts',
 };
 const asked = process.argv.slice(2);
+const unknown = asked.filter((name) => !(name in PARTS));
+if (unknown.length > 0) {
+  console.error(`There is no part ${unknown.join(', ')}; there are: ${Object.keys(PARTS).join(', ')}.`);
+  process.exit(2);
+}
 let code = 0;
 for (const [name, path] of Object.entries(PARTS)) {
   if (asked.length > 0 && !asked.includes(name)) continue;
